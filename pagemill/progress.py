@@ -1,0 +1,73 @@
+"""Progress of long work: a bar with an ETA on a terminal, a line now and then in a log."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LOG_INTERVAL_SECONDS = 30.0
+
+log = logging.getLogger("pagemill")
+Item = TypeVar("Item")
+
+
+class Advance(Protocol):
+    """Tells the progress display that some more is done."""
+
+    def __call__(self, amount: float = 1) -> None:
+        """Add `amount` to what is done."""
+
+
+@contextmanager
+def progress(description: str, total: float | None) -> Iterator[Advance]:
+    """Show the progress of a block of work; the block calls what it is given as it goes on."""
+    if not sys.stderr.isatty():
+        yield _LoggedProgress(description, total)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as display:
+        task = display.add_task(description, total=total)
+
+        def advance(amount: float = 1) -> None:
+            display.advance(task, amount)
+
+        yield advance
+
+
+def track(items: Iterable[Item], description: str, total: float | None = None) -> Iterator[Item]:
+    """Yield the items and show how far along they are."""
+    with progress(description, total if total is not None else _length(items)) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+class _LoggedProgress:
+    def __init__(self, description: str, total: float | None) -> None:
+        self.description, self.total, self.done = description, total, 0.0
+        self.started = self.logged = time.monotonic()
+
+    def __call__(self, amount: float = 1) -> None:
+        self.done += amount
+        now = time.monotonic()
+        if now - self.logged < LOG_INTERVAL_SECONDS and self.done != self.total:
+            return
+        self.logged = now
+        rate = self.done / max(now - self.started, 1e-9)
+        eta = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
+        log.info("%s: %g of %s%s", self.description, self.done, self.total or "?", eta)
+
+
+def _length(items: Iterable[object]) -> int | None:
+    return len(items) if isinstance(items, Sized) else None
