@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -22,8 +23,8 @@ class Manifest(Generic[RowT]):
     """The result of a stage: small rows that point into the store.
 
     `parameters` decide the result and are part of the key; `settings` (workers, device, the path of
-    a checkpoint whose digest is a parameter) do not. `seconds` is measured, so it alone may differ
-    between two runs of the same work.
+    a checkpoint whose digest is a parameter) do not. `seconds` and `finished` are measured, so they
+    alone may differ between two runs of the same work.
     """
 
     stage: str
@@ -34,6 +35,7 @@ class Manifest(Generic[RowT]):
     counts: dict[str, int]
     settings: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     seconds: float = dataclasses.field(default=0.0, compare=False)
+    finished: str = dataclasses.field(default="", compare=False)  # ISO 8601, UTC
 
     @property
     def config_key(self) -> str:
@@ -78,6 +80,11 @@ class Manifest(Generic[RowT]):
         """Read a manifest from a local file."""
         return cls.from_dict(json.loads(Path(path).read_text()), row)
 
+    @classmethod
+    def load(cls, store: Store, name: str, row: type[RowT]) -> "Manifest[RowT]":
+        """Read a manifest from the store, such as a parent's; raises FileNotFoundError."""
+        return cls.from_dict(store.read_json(name), row)
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome(Generic[RowT]):
@@ -114,7 +121,7 @@ class Stage(Generic[RowT]):
         names = tuple(parent.name for parent in parents)
         path = f"{_folder(self.name, names)}/{self.config_key(parameters)}.json"
         if store.exists(path):
-            return self.load(store, path)
+            return Manifest.load(store, path, self.row)
         started = time.monotonic()
         outcome = body()
         return self.record(store, names, parameters, outcome, settings or {}, time.monotonic() - started)
@@ -138,29 +145,28 @@ class Stage(Generic[RowT]):
             counts=_counts(outcome.rows) | dict(outcome.counts),
             settings=dict(settings),
             seconds=seconds,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         store.write_json(manifest.name, manifest.to_dict())
         return manifest
 
-    def load(self, store: Store, name: str) -> Manifest[RowT]:
-        """Read a manifest of this stage from the store; raises FileNotFoundError."""
-        return Manifest.from_dict(store.read_json(name), self.row)
 
-    def find(self, store: Store, parents: Sequence[Manifest[Any]], wanted: Mapping[str, Any]) -> Manifest[RowT] | None:
-        """Return the manifest made from `parents` whose parameters and settings agree with `wanted`.
+def find_manifest(
+    store: Store, stage: str, row: type[RowT], parents: Sequence[Manifest[Any]], wanted: Mapping[str, Any]
+) -> Manifest[RowT] | None:
+    """Return the latest manifest a stage made from `parents` with parameters and settings as `wanted`.
 
-        Only names that both sides have are compared, as text: what comes through a pipeline has lost
-        its types. None when no manifest agrees.
-        """
-        folder = _folder(self.name, tuple(parent.name for parent in parents))
-        for name in reversed(store.names(folder)):
-            manifest = self.load(store, name)
-            known = manifest.settings | manifest.parameters
-            if manifest.version == self.version and all(
-                str(known[each]) == str(wanted[each]) for each in known.keys() & wanted.keys()
-            ):
-                return manifest
-        return None
+    Only names that both sides have are compared, as text: what comes through a pipeline has lost
+    its types. None when no manifest agrees.
+    """
+    folder = _folder(stage, tuple(parent.name for parent in parents))
+    manifests = (Manifest.load(store, name, row) for name in store.names(folder))
+    return max((each for each in manifests if _agrees(each, wanted)), key=lambda each: each.finished, default=None)
+
+
+def _agrees(manifest: Manifest[Any], wanted: Mapping[str, Any]) -> bool:
+    known = manifest.settings | manifest.parameters
+    return all(str(known[name]) == str(wanted[name]) for name in known.keys() & wanted.keys())
 
 
 def _config_key(stage: str, version: int, parameters: Mapping[str, Any]) -> str:

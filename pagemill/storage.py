@@ -51,23 +51,21 @@ class Store:
         """Return the size of a file; raises FileNotFoundError."""
         return int(self.filesystem.size(self.path(name)))
 
-    def names(self, prefix: str) -> list[str]:
-        """Return the names of the files directly in folder `prefix`, sorted; [] when there is none."""
-        try:
-            entries = self.filesystem.ls(self.path(prefix), detail=True, refresh=True)
-        except FileNotFoundError:
-            return []
-        found = (entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file")
-        return sorted(f"{prefix}/{name}" for name in found if not name.startswith(".tmp-"))
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files directly in a folder, sorted; [] when there is none."""
+        return self._entries(folder, "file")
 
-    def folders(self, prefix: str) -> list[str]:
-        """Return the names of the folders directly in folder `prefix`, sorted; [] when there is none."""
+    def folders(self, folder: str = "") -> list[str]:
+        """Return the names of the folders directly in a folder, sorted; [] when there is none."""
+        return self._entries(folder, "directory")
+
+    def _entries(self, folder: str, kind: str) -> list[str]:
         try:
-            entries = self.filesystem.ls(self.path(prefix), detail=True, refresh=True)
+            entries = self.filesystem.ls(self.path(folder), detail=True, refresh=True)
         except FileNotFoundError:
             return []
-        found = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
-        return sorted(f"{prefix}/{name}" for name in found)
+        found = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == kind)
+        return sorted(f"{folder}/{name}".lstrip("/") for name in found if not name.startswith(".tmp-"))
 
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[IO[bytes]]:
