@@ -154,19 +154,27 @@ class Stage(Generic[RowT]):
 def find_manifest(
     store: Store, stage: str, row: type[RowT], parents: Sequence[Manifest[Any]], wanted: Mapping[str, Any]
 ) -> Manifest[RowT] | None:
-    """Return the latest manifest a stage made from `parents` with parameters and settings as `wanted`.
+    """Return the manifest a stage made from `parents` with parameters as `wanted`, or None.
 
-    Only names that both sides have are compared, as text: what comes through a pipeline has lost
-    its types. None when no manifest agrees.
+    Of several the one whose settings agree best is taken, then the latest. Only names that both
+    sides have are compared, as text: what comes through a pipeline has lost its types.
     """
     folder = _folder(stage, tuple(parent.name for parent in parents))
     manifests = (Manifest.load(store, name, row) for name in store.names(folder))
-    return max((each for each in manifests if _agrees(each, wanted)), key=lambda each: each.finished, default=None)
+    agreeing = [each for each in manifests if _differences(each.parameters, wanted) == 0]
+    return max(agreeing, key=lambda each: (-_differences(each.settings, wanted), each.finished), default=None)
 
 
-def _agrees(manifest: Manifest[Any], wanted: Mapping[str, Any]) -> bool:
-    known = manifest.settings | manifest.parameters
-    return all(str(known[name]) == str(wanted[name]) for name in known.keys() & wanted.keys())
+def _differences(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> int:
+    return sum(_untyped(known[name]) != _untyped(wanted[name]) for name in known.keys() & wanted.keys())
+
+
+def _untyped(value: Any) -> str | float:
+    text = str(value)
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _config_key(stage: str, version: int, parameters: Mapping[str, Any]) -> str:

@@ -66,7 +66,8 @@ class _LoggedProgress:
         self.logged = now
         rate = self.done / max(now - self.started, 1e-9)
         eta = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
-        log.info("%s: %g of %s%s", self.description, self.done, self.total or "?", eta)
+        total = "?" if self.total is None else f"{self.total:,.0f}"
+        log.info("%s: %s of %s%s", self.description, f"{self.done:,.0f}", total, eta)
 
 
 def _length(items: Iterable[object]) -> int | None:

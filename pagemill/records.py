@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from typing import Any, Self
@@ -71,7 +72,7 @@ class Row:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build the row from `to_dict` values; unknown names raise TypeError."""
-        hints = typing.get_type_hints(cls)
+        hints = _type_hints(cls)  # type: ignore[arg-type]  # mypy takes a row's __hash__ for its class's
         return cls(**{name: _revive(hints.get(name), value) for name, value in values.items()})
 
 
@@ -262,6 +263,29 @@ class BookRecord(Row):
     detail: str = ""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class DatasetFile(Row):
+    """One file of a built dataset."""
+
+    path: str  # in the dataset, with forward slashes
+    stored: str  # store name of the content
+    sha256: str
+    size_bytes: int
+    rows: int  # 0 for a file that holds no rows, such as the card
+    config: str  # "chunks", "documents", "pages"; "" for the card
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Publication(Row):
+    """Where a dataset was published, and what had to be sent for it."""
+
+    uri: str
+    revision: str  # commit on the Hub; digest of the file list for a folder
+    files: int
+    files_sent: int
+    bytes_sent: int
+
+
 _ARROW_TYPES: dict[Any, pa.DataType] = {
     str: pa.string(),
     int: pa.int64(),
@@ -270,13 +294,18 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
 }
 
 
+@functools.cache
+def _type_hints(row: Any) -> dict[str, Any]:
+    return typing.get_type_hints(row)
+
+
 def arrow_schema(row: type[Row]) -> pa.Schema:
     """Return the Arrow schema of a row type, nullable only where the annotation says `| None`."""
     return pa.schema(_arrow_fields(row))
 
 
 def _arrow_fields(row: type[Row]) -> list[pa.Field]:
-    return [_arrow_field(name, hint) for name, hint in typing.get_type_hints(row).items()]
+    return [_arrow_field(name, hint) for name, hint in _type_hints(row).items()]  # type: ignore[arg-type]
 
 
 def _arrow_field(name: str, hint: Any) -> pa.Field:

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+# gcsfs looks for a hierarchical namespace by default, which stalls on servers that have none.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
