@@ -1,0 +1,1 @@
+"""PDF inspection, rendering and text layers: everything that opens a PDF does so in a child process."""
