@@ -1,0 +1,158 @@
+"""Joins lines and pages where the page cut a word or a sentence in two."""
+
+import bisect
+import itertools
+import re
+from collections.abc import Iterable, Sequence, Set
+
+from pagemill.text.blocks import BlockKind, Layout, Span, parse_blocks, parse_layout
+
+PROTECTED = frozenset({BlockKind.DISPLAY_MATH, BlockKind.TABLE, BlockKind.CODE})
+SOFT_HYPHEN = "\u00ad"
+HYPHENS = ("-", "\u2010")
+PARAGRAPH_BREAK = "\n\n"
+
+_MAX_WORD_CHARACTERS = 64  # how far a cut word is followed to either side
+_LETTER = r"[^\W\d_]"
+_WORD = re.compile(rf"{_LETTER}++(?:[-\u2010]{_LETTER}++)*+")
+_LAST_WORD = re.compile(rf"(?<!{_LETTER}){_LETTER}++(?:[-\u2010]{_LETTER}++)*+\Z")
+_FIRST_WORD = re.compile(rf"{_LETTER}++")
+_LINE_BREAK = re.compile(rf"(?<={_LETTER})[-\u2010{SOFT_HYPHEN}][ \t]*+\n[ \t]*+(?={_LETTER})")
+_CLOSERS = "\"'\u201d\u2019\u00bb)]*_"
+_SENTENCE_ENDS = ".!?:\u2026\u3002\uff01\uff1f\uff1a"
+
+
+def book_words(pages: Iterable[str]) -> set[str]:
+    """Return the words of a book in lower case, compounds with their hyphens as one word each."""
+    words: set[str] = set()
+    for text in pages:
+        words.update(map(str.casefold, set(_WORD.findall(text))))
+    return words
+
+
+def keeps_hyphen(left: str, right: str, words: Set[str]) -> bool:
+    """Say whether a hyphen at the end of a line belongs to the word.
+
+    It does not when the book has the word without it, or does not have the word with it. It does
+    when what follows is a capital (Anglo-Saxon) or the word has another hyphen (state-of-the-art).
+
+    Args:
+        left: The word's letters before the hyphen.
+        right: The word's letters after the line's end.
+        words: The book's own words, as `book_words` gives them.
+    """
+    if (left + right).casefold() in words:
+        return False
+    return f"{left}-{right}".casefold() in words or "-" in left or not right[0].islower()
+
+
+def join_lines(text: str, words: Set[str]) -> tuple[str, int]:
+    """Join the words that a line's end cuts in two, outside mathematics, tables and code.
+
+    Soft hyphens, which mark nothing but a place to cut, go everywhere in what is not protected.
+
+    Returns:
+        The text and how many words were joined.
+    """
+    if not _LINE_BREAK.search(text):
+        return _without_soft_hyphens(text), 0
+    layout = parse_layout(text)
+    protected = protected_spans(layout)
+    starts = {block.start for block in layout.blocks}
+    joined, position, count = [], 0, 0
+    for cut in _LINE_BREAK.finditer(text):
+        if cut.end() in starts or span_around(protected, cut.start()):
+            continue
+        joined += [text[position : cut.start()], _hyphen_at(text, cut, words)]
+        position, count = cut.end(), count + 1
+    joined.append(text[position:])
+    return _without_soft_hyphens("".join(joined)), count
+
+
+def join_pages(pages: Sequence[str], words: Set[str]) -> tuple[str, tuple[int, ...]]:
+    """Join the texts of pages into one.
+
+    A sentence that goes on over the page goes on in the text: with a space, or without one where
+    the page cuts a word. Anything else begins a new paragraph.
+
+    Args:
+        pages: Texts without white space around them; "" for a page without text.
+        words: The book's own words, as `book_words` gives them.
+
+    Returns:
+        The text, and where in it each page ends; what stands between two pages belongs to the first.
+    """
+    pieces = list(pages)
+    filled = [index for index, text in enumerate(pages) if text]
+    for before, after in itertools.pairwise(filled):
+        adjacent = after == before + 1
+        pieces[before] = (
+            _with_separator(pieces[before], pieces[after], words) if adjacent else (pieces[before] + PARAGRAPH_BREAK)
+        )
+    return "".join(pieces), tuple(itertools.accumulate(map(len, pieces)))
+
+
+def protected_spans(layout: Layout) -> list[Span]:
+    """Return where a text must stay as it is, in order: mathematics, tables and code."""
+    blocks = [Span(block.start, block.end) for block in layout.blocks if block.kind in PROTECTED]
+    return sorted(blocks + layout.inline_math)
+
+
+def span_around(spans: Sequence[Span], position: int) -> Span | None:
+    """Return the span, of ordered ones that do not overlap, in which a position lies."""
+    index = bisect.bisect_right(spans, position, key=lambda span: span.start) - 1
+    return spans[index] if index >= 0 and position < spans[index].end else None
+
+
+def _hyphen_at(text: str, cut: re.Match[str], words: Set[str]) -> str:
+    if text[cut.start()] == SOFT_HYPHEN:
+        return ""
+    left, right = _last_word(text, cut.start()), _first_word(text, cut.end())
+    return text[cut.start()] if keeps_hyphen(left, right, words) else ""
+
+
+def _last_word(text: str, end: int) -> str:
+    match = _LAST_WORD.search(text[max(0, end - _MAX_WORD_CHARACTERS) : end])
+    return match.group() if match else ""
+
+
+def _first_word(text: str, position: int = 0) -> str:
+    match = _FIRST_WORD.match(text, position, position + _MAX_WORD_CHARACTERS)
+    return match.group() if match else ""
+
+
+def _without_soft_hyphens(text: str) -> str:
+    """Drop soft hyphens; at the text's end, where the next page may go on, a plain one stands for it."""
+    if text.endswith(SOFT_HYPHEN):
+        text = text.rstrip(SOFT_HYPHEN) + "-"
+    return text.replace(SOFT_HYPHEN, "")
+
+
+def _with_separator(before: str, after: str, words: Set[str]) -> str:
+    """Return a page's text with what stands between it and the next page's."""
+    word_is_cut = before.endswith(HYPHENS) and _last_word(before, len(before) - 1) and _first_word(after)
+    if not (word_is_cut or _goes_on(before, after)) or not _run_on(before, after):
+        return before + PARAGRAPH_BREAK
+    if word_is_cut:
+        left, right = _last_word(before, len(before) - 1), _first_word(after)
+        return before if keeps_hyphen(left, right, words) else before[:-1]
+    return before if _is_unspaced(before[-1]) and _is_unspaced(after[0]) else f"{before} "
+
+
+def _run_on(before: str, after: str) -> bool:
+    """Say whether the last block before a page's end is such that a paragraph after it can continue it."""
+    last, first = parse_blocks(before)[-1].kind, parse_blocks(after)[0].kind
+    return last in (BlockKind.PARAGRAPH, BlockKind.LIST) and first is BlockKind.PARAGRAPH
+
+
+def _goes_on(before: str, after: str) -> bool:
+    """Say whether a sentence that begins before a page's end goes on after it."""
+    if before.rstrip(_CLOSERS).endswith(tuple(_SENTENCE_ENDS)):
+        return False
+    begins_low = after[0].isalpha() and not after[0].isupper()  # a letter without case begins nothing either
+    return begins_low or after.startswith(r"\(") or before.endswith((",", ";"))
+
+
+def _is_unspaced(character: str) -> bool:
+    """Say whether a character belongs to a script that sets no spaces between words: kana and Han."""
+    return "\u3040" <= character <= "\u9fff"
