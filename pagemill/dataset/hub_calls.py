@@ -1,0 +1,137 @@
+"""Calls to the Hugging Face Hub: repeated while they may yet succeed, explained when they cannot."""
+
+import email.utils
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import tenacity
+
+from pagemill.errors import UserError
+
+CALL_ATTEMPTS = 8
+CONFLICT_ATTEMPTS = 5
+LONGEST_WAIT_SECONDS = 300.0  # the Hub counts requests in windows of five minutes
+BACKOFF = tenacity.wait_exponential_jitter(multiplier=1, max=60, jitter=1)
+
+RATE_LIMIT_EXHAUSTED = re.compile(r"\br=0;\s*t=(?P<seconds>\d+)")  # `"api";r=0;t=55`: nothing left for 55 seconds
+PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+CONFLICT_STATUS = 412
+CONNECTION_ERRORS = frozenset(  # by name: which library is underneath depends on huggingface_hub's version
+    {
+        "requests.exceptions.ConnectionError",
+        "requests.exceptions.Timeout",
+        "requests.exceptions.ChunkedEncodingError",
+        "httpx.TransportError",
+        "httpx2.TransportError",
+    }
+)
+MENDS = {
+    401: ("the Hub does not accept the token", "set HF_TOKEN to a valid token that may write, or log in again"),
+    403: ("the token may not write there", "use a token with write access, or another user or name"),
+}
+
+log = logging.getLogger("pagemill")
+Result = TypeVar("Result")
+
+
+def patiently(call: Callable[[], Result]) -> Result:
+    """Make a call, again and again while the Hub is overloaded or out of reach.
+
+    It waits as long as the Hub asks for, else exponentially longer with jitter; after
+    `CALL_ATTEMPTS` the last error is raised.
+    """
+    return _repeating(_is_passing, CALL_ATTEMPTS)(call)
+
+
+def on_latest_head(update: Callable[[], Result]) -> Result:
+    """Make an update, anew when somebody else committed between its reading and its commit."""
+    return _repeating(lambda error: status_of(error) == CONFLICT_STATUS, CONFLICT_ATTEMPTS)(update)
+
+
+@contextmanager
+def explained(target: str) -> Iterator[None]:
+    """Turn what the user can mend into a `UserError` about the target; other errors pass."""
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+
+    try:
+        yield
+    except HFValidationError as error:
+        raise UserError(target, str(error), "write hf://<user>/<name>") from None
+    except OfflineModeIsEnabled:
+        raise UserError(target, "the Hub is switched off", "unset HF_HUB_OFFLINE, or publish to a folder") from None
+    except Exception as error:
+        if (status := status_of(error)) not in MENDS:
+            raise
+        raise UserError(target, *MENDS[status]) from error
+
+
+def status_of(error: BaseException | None) -> int | None:
+    """Return the HTTP status behind an error; None when no server answered."""
+    answer = _response(error)
+    return None if answer is None else int(answer.status_code)
+
+
+def _repeating(may_repeat: Callable[[BaseException], bool], attempts: int) -> tenacity.Retrying:
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(may_repeat),
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=_wait_seconds,
+        before_sleep=_announce,
+        reraise=True,
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _response(error: BaseException | None) -> Any:
+    """Return the HTTP answer behind an error, of requests or of httpx; None when there is none."""
+    answers = (getattr(cause, "response", None) for cause in _causes(error))
+    return next((answer for answer in answers if answer is not None), None)
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Say whether the same call may succeed a little later."""
+    if (status := status_of(error)) is not None:
+        return status in PASSING_STATUSES
+    kinds = {f"{kind.__module__}.{kind.__qualname__}" for cause in _causes(error) for kind in type(cause).__mro__}
+    return not kinds.isdisjoint(CONNECTION_ERRORS)
+
+
+def _wait_seconds(state: tenacity.RetryCallState) -> float:
+    answer = _response(_failure(state))
+    asked = None if answer is None else _asked_seconds(answer.headers)
+    return BACKOFF(state) if asked is None else min(asked, LONGEST_WAIT_SECONDS)
+
+
+def _asked_seconds(headers: Mapping[str, str]) -> float | None:
+    """Read how long a server asks to wait, from Retry-After (RFC 9110, section 10.2.3) or the Hub's RateLimit."""
+    if exhausted := RATE_LIMIT_EXHAUSTED.search(headers.get("RateLimit", "")):
+        return float(exhausted["seconds"])
+    value = headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _announce(state: tenacity.RetryCallState) -> None:
+    """Log what is being waited for, by status or kind alone: texts of errors may quote requests."""
+    failure = _failure(state)
+    what = status_of(failure) or type(failure).__name__
+    wait_seconds = state.next_action.sleep if state.next_action else 0.0
+    log.warning("the Hub: %s; trying again in %.0f s", what, wait_seconds)
+
+
+def _failure(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

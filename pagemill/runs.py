@@ -1,0 +1,129 @@
+"""Finds what a run of the book pipeline has left in the store, as far as it came."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pagemill.errors import UserError
+from pagemill.ledger import PAGES_FOLDER, ledger_files
+from pagemill.manifest import Manifest, find_manifest
+from pagemill.records import Archive, BookRecord, DatasetFile, FetchedArchive, MemberRecord, PdfRecord, Row
+from pagemill.storage import Store
+
+SHARD_STAGES: dict[str, type[Row]] = {
+    "fetch_archives": FetchedArchive,
+    "extract_pdfs": MemberRecord,
+    "inspect_pdfs": PdfRecord,
+    "recognize_pages": BookRecord,
+    "clean_documents": BookRecord,
+    "chunk_documents": BookRecord,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardRun:
+    """A shard's archives, and by stage the manifests of what it has been through."""
+
+    archives: tuple[Archive, ...]
+    manifests: dict[str, Manifest[Any]]
+    ledgers: dict[str, tuple[str, ...]]  # by PDF: store names of its page rows, as far as it was read
+
+    def rows(self, stage: str) -> tuple[Any, ...]:
+        """Return the rows of a stage; none when it was not reached."""
+        return self.manifests[stage].rows if stage in self.manifests else ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run: what was discovered, what became of each shard, and the dataset if it came that far."""
+
+    archives: Manifest[Archive] | None = None
+    shards: tuple[ShardRun, ...] = ()
+    dataset: Manifest[DatasetFile] | None = None
+
+    def manifests(self) -> Iterator[Manifest[Any]]:
+        """Yield all manifests in the order of the road."""
+        if self.archives:
+            yield self.archives
+        for stage in SHARD_STAGES:
+            yield from (shard.manifests[stage] for shard in self.shards if stage in shard.manifests)
+        if self.dataset:
+            yield self.dataset
+
+
+def find_run(store: Store, parameters: Mapping[str, Any]) -> Run:
+    """Return the run that was started with these parameters of the pipeline, as far as it came.
+
+    Raises:
+        UserError: `max_shards` is no number of shards.
+    """
+    archives = find_manifest(store, "discover_archives", Archive, [], parameters)
+    if archives is None:
+        return Run()
+    shards = tuple(
+        _find_shard(store, shard, parameters) for shard in _plan(archives, parameters.get("max_shards", 100))
+    )
+    return Run(archives, shards, _find_dataset(store, shards, parameters))
+
+
+def _plan(archives: Manifest[Archive], max_shards: Any) -> list[tuple[Archive, ...]]:
+    from pagemill.archives.shards import balance
+
+    try:
+        return balance(archives.rows, int(float(max_shards)))
+    except ValueError as error:
+        raise UserError(f"max_shards {max_shards}", "is no number of shards", "give a number from 1 to 100") from error
+
+
+def _find_shard(store: Store, archives: tuple[Archive, ...], parameters: Mapping[str, Any]) -> ShardRun:
+    from pagemill.archives.shards import PLAN
+
+    fingerprints = {"archives": sorted(archive.fingerprint for archive in archives)}
+    # What the plan's manifest is called follows from its archives: no need to look for it.
+    parent: Manifest[Any] = Manifest(PLAN.name, PLAN.version, (), fingerprints, archives, {})
+    found: dict[str, Manifest[Any]] = {}
+    for stage, row in SHARD_STAGES.items():
+        manifest = find_manifest(store, stage, row, [parent], parameters)
+        if manifest is None:
+            break
+        found[stage] = parent = manifest
+    return ShardRun(archives, found, _find_ledgers(store, found))
+
+
+def _find_ledgers(store: Store, found: Mapping[str, Manifest[Any]]) -> dict[str, tuple[str, ...]]:
+    if "recognize_pages" in found:
+        return {row.pdf_sha256: (row.result,) for row in found["recognize_pages"].rows if row.result}
+    if "inspect_pdfs" not in found:
+        return {}
+    return _find_unfinished(store, {pdf.pdf_sha256 for pdf in found["inspect_pdfs"].rows})
+
+
+def _find_unfinished(store: Store, pdfs: set[str]) -> dict[str, tuple[str, ...]]:
+    """Return the ledgers of PDFs that are being read: in the folder with parts of them, or in the only one.
+
+    Which configuration reads them is not recorded before the stage is done. Where several could, none is taken.
+    """
+    in_folders = []
+    for folder in store.folders(PAGES_FOLDER):
+        of_pdfs = (name for name in store.names(folder) if _pdf_of(name) in pdfs)
+        if names := ledger_files(of_pdfs):
+            in_folders.append(names)
+    being_read = [names for names in in_folders if not all(name.endswith(".jsonl") for name in names)] or in_folders
+    if len(being_read) != 1:
+        return {}
+    ordered = sorted(being_read[0], key=_pdf_of)
+    return {sha256: tuple(names) for sha256, names in itertools.groupby(ordered, _pdf_of)}
+
+
+def _pdf_of(ledger_file: str) -> str:
+    return ledger_file.rsplit("/", 1)[-1].split(".", 1)[0]
+
+
+def _find_dataset(
+    store: Store, shards: tuple[ShardRun, ...], parameters: Mapping[str, Any]
+) -> Manifest[DatasetFile] | None:
+    chunks = [shard.manifests["chunk_documents"] for shard in shards if "chunk_documents" in shard.manifests]
+    if not chunks or len(chunks) < len(shards):
+        return None
+    return find_manifest(store, "build_dataset", DatasetFile, chunks, parameters)
