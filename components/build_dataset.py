@@ -1,0 +1,38 @@
+"""Build the dataset's files out of all shards."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Output
+
+from pagemill.components import images
+
+
+@dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
+def build_dataset(
+    chunks: Input[list[Dataset]],
+    store: str,
+    dataset: Output[Dataset],
+    name: str = "books",
+    max_shard_bytes: int = 512 << 20,
+    contact: str = "",
+) -> None:
+    """Write chunks, documents and pages of all shards as Parquet and JSONL, with a dataset card.
+
+    Args:
+        chunks: The chunks of every shard.
+        store: URI of the store.
+        dataset: One row for every file of the dataset. Metadata: manifest, stage, stage_version, pagemill_version,
+            config_digest, parameters, seconds, rows, archives, members, pdfs, pages, pages_<status>, documents,
+            chunks, dropped_<reason>, tokens, bytes.
+        name: The dataset's name on its card.
+        max_shard_bytes: Size that one Parquet file may reach.
+        contact: Whom to ask for a takedown.
+    """
+    from pagemill import dataset as room
+    from pagemill.manifest import Manifest
+    from pagemill.records import BookRecord
+    from pagemill.storage import Store
+
+    shards = [Manifest.read(each.path, BookRecord) for each in chunks]
+    manifest = room.build_dataset(shards, Store(store), name=name, max_shard_bytes=max_shard_bytes, contact=contact)
+    manifest.write(dataset.path)
+    dataset.metadata.update(manifest.lineage())

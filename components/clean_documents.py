@@ -1,0 +1,27 @@
+"""Join and clean the pages of each book."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Output
+
+from pagemill.components import images
+
+
+@dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
+def clean_documents(pages: Input[Dataset], store: str, documents: Output[Dataset]) -> None:
+    """Join the pages of each book into one clean text with its language and quality figures.
+
+    Args:
+        pages: The pages of recognize_pages.
+        store: URI of the store.
+        documents: One row for every PDF, pointing to its document and its `.mmd` in the store. Metadata: manifest,
+            stage, stage_version, pagemill_version, config_digest, parameters, seconds, rows, rows_<status>,
+            documents, characters.
+    """
+    from pagemill import text as room
+    from pagemill.manifest import Manifest
+    from pagemill.records import BookRecord
+    from pagemill.storage import Store
+
+    manifest = room.clean_documents(Manifest.read(pages.path, BookRecord), Store(store))
+    manifest.write(documents.path)
+    documents.metadata.update(manifest.lineage())

@@ -1,0 +1,161 @@
+"""The `pagemill` command."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pagemill import __version__
+from pagemill.errors import UserError
+
+app = typer.Typer(
+    help="Turn RAR archives of PDF books into a dataset with Nougat.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def main() -> None:
+    """Run the command: exit code 0 when it did its work, 2 for a mistake of the user, 1 for one of ours."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("pagemill").setLevel(logging.INFO)
+    try:
+        app()
+    except UserError as mistake:
+        typer.echo(f"pagemill: {mistake}", err=True)
+        raise SystemExit(2) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def extract(
+    archives: Annotated[list[Path], typer.Argument(help="RAR archives; one volume stands for its whole set.")],
+    out: Annotated[Path, typer.Option(help="Folder for the members and manifest.jsonl.")],
+    members: Annotated[str, typer.Option(help="Which members, by path; without it all that are PDFs.")] = "",
+    passwords: Annotated[str, typer.Option(help="File of passwords, one a line, or `env:NAME`.")] = "",
+) -> None:
+    """Extract members of RAR archives, each checked against its checksum.
+
+    Example: `pagemill extract books/*.rar --out pdfs --passwords passwords.txt`
+    """
+    from pagemill.archives import extract_members
+
+    records = extract_members(archives, out, members=members, passwords=passwords)
+    _print_statuses(records, out / "manifest.jsonl")
+
+
+@app.command()
+def ocr(
+    pdfs: Annotated[list[Path], typer.Argument(help="PDF files.")],
+    checkpoint: Annotated[str, typer.Option(help="Folder, `gs://` folder or release tag of the Nougat weights.")],
+    out: Annotated[Path, typer.Option(help="Folder for the .mmd files and ledger.jsonl.")],
+    fallback: Annotated[str, typer.Option(help="`text-layer` or `none`: what stands in for a failed page.")] = "none",
+    batch_size: Annotated[int, typer.Option(help="Pages a batch; 0 chooses by device and memory.")] = 0,
+    device: Annotated[str, typer.Option(help="`cpu`, `cuda`, or `auto`.")] = "auto",
+) -> None:
+    """Read PDFs with Nougat: one .mmd a PDF, one ledger row a page. Goes on where it was stopped.
+
+    Example: `pagemill ocr book.pdf --checkpoint 0.1.0-base --out text`
+    """
+    from pagemill.ocr import read_pdfs
+
+    records = read_pdfs(pdfs, out, checkpoint=checkpoint, fallback=fallback, batch_size=batch_size, device=device)
+    _print_statuses(records, out / "ledger.jsonl")
+
+
+@app.command()
+def chunk(
+    files: Annotated[list[Path], typer.Argument(help="Files in Nougat's Markdown (.mmd).")],
+    tokenizer: Annotated[str, typer.Option(help="A tokenizer.json, or a folder that holds one.")],
+    max_tokens: Annotated[int, typer.Option(min=1, help="Length that no chunk exceeds.")] = 1024,
+    target_tokens: Annotated[int, typer.Option(min=1, help="Length that chunks are filled up to.")] = 512,
+    overlap_tokens: Annotated[int, typer.Option(min=0, help="Sentences repeated from the chunk before.")] = 0,
+) -> None:
+    """Cut texts into chunks, as JSONL on the standard output.
+
+    Example: `pagemill chunk book.mmd --tokenizer tokenizer.json --max-tokens 512 > chunks.jsonl`
+    """
+    from pagemill.text import chunk_file
+
+    target = min(target_tokens, max_tokens)
+    for path in files:
+        for row in chunk_file(
+            path, tokenizer, target_tokens=target, max_tokens=max_tokens, overlap_tokens=overlap_tokens
+        ):
+            typer.echo(json.dumps(row, ensure_ascii=False))
+
+
+@app.command()
+def ledger(
+    store_or_run: Annotated[str, typer.Argument(help="A store, a dataset folder or a ledger.jsonl.")],
+    failed: Annotated[bool, typer.Option("--failed", help="List the failed pages.")] = False,
+) -> None:
+    """Count pages by status and reason.
+
+    Example: `pagemill ledger out/demo/store --failed`
+    """
+    from rich.console import Console
+
+    from pagemill.ledger import read_ledger, summarize, summary_table
+    from pagemill.records import Status
+
+    if failed:
+        for row in read_ledger(store_or_run):
+            if row.status is Status.FAILED:
+                typer.echo(f"{row.pdf_sha256}\t{row.page}\t{row.reason}")
+        return
+    Console().print(summary_table(summarize(read_ledger(store_or_run))))
+
+
+@app.command("compile")
+def compile_(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a committed file is stale.")] = False,
+) -> None:
+    """Compile the pipelines to compiled/, for Vertex AI Pipelines and Kubeflow Pipelines.
+
+    Example: `pagemill compile --check`
+    """
+    from pagemill.cloud.compiled import compile_pipelines, stale_pipelines
+
+    if check:
+        if stale := stale_pipelines():
+            raise UserError(", ".join(map(str, stale)), "is not what the code compiles to", "run `pagemill compile`")
+        return
+    for path in compile_pipelines():
+        typer.echo(path)
+
+
+def _print_statuses(records: Any, ledger_path: Path) -> None:
+    from collections import Counter
+
+    counts = Counter(str(record.status) for record in records)
+    summary = ", ".join(f"{number} {status}" for status, number in sorted(counts.items())) or "nothing"
+    typer.echo(f"{summary}; details in {ledger_path}")
+
+
+def _add_run() -> None:
+    from pagemill.cloud.command import RunCommands
+
+    app.add_typer(typer.Typer(cls=RunCommands, no_args_is_help=True), name="run", help=RunCommands.summary)
+
+
+_add_run()

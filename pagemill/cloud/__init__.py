@@ -1,0 +1,1 @@
+"""Where pipelines run: compiled here, started on this machine or elsewhere."""

@@ -1,0 +1,141 @@
+"""The compiled book-dataset pipeline has the shape, the retries and the caching that its documentation promises."""
+
+import inspect
+from importlib import import_module
+
+import pytest
+import yaml
+
+from pagemill.cloud.compiled import BACKENDS, FOLDER, compile_pipelines, parameters_of, path_of, stale_pipelines
+from pagemill.components import images
+
+ROOT, HANDLER, SHARD = "root", "comp-exit-handler-1", "comp-for-loop-2"
+
+# task: (where it runs, tasks it waits for, retries, cached, image)
+TASKS = {
+    "discover-archives": (HANDLER, set(), 2, True, images.PIPELINE),
+    "plan-shards": (HANDLER, {"discover-archives"}, 2, True, images.PIPELINE),
+    "extract-pdfs": (SHARD, set(), 2, True, images.PIPELINE),
+    "inspect-pdfs": (SHARD, {"extract-pdfs"}, 2, True, images.PIPELINE),
+    "recognize-pages": (SHARD, {"inspect-pdfs"}, 2, True, images.NOUGAT),
+    "clean-documents": (SHARD, {"recognize-pages"}, 2, True, images.PIPELINE),
+    "chunk-documents": (SHARD, {"clean-documents"}, 2, True, images.PIPELINE),
+    "build-dataset": (HANDLER, {"for-loop-2"}, 2, True, images.PIPELINE),
+    "check-failures": (HANDLER, {"build-dataset"}, 0, True, images.PIPELINE),
+    "publish-dataset": (HANDLER, {"build-dataset", "check-failures"}, 2, True, images.PIPELINE),
+    "report-run": (ROOT, {"exit-handler-1"}, 0, False, images.PIPELINE),
+}
+
+# component: the library function whose defaults it repeats
+STAGES = {
+    "discover_archives": "pagemill.archives",
+    "plan_shards": "pagemill.archives",
+    "extract_pdfs": "pagemill.archives",
+    "inspect_pdfs": "pagemill.pages.inspect",
+    "recognize_pages": "pagemill.ocr",
+    "clean_documents": "pagemill.text",
+    "chunk_documents": "pagemill.text",
+    "build_dataset": "pagemill.dataset",
+    "check_failures": "pagemill.dataset",
+    "publish_dataset": "pagemill.dataset",
+}
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def spec(request):
+    return next(yaml.safe_load_all(path_of("book-dataset", request.param).read_text()))
+
+
+def dag(spec, name):
+    return (spec["root"] if name == ROOT else spec["components"][name])["dag"]["tasks"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_has_its_place_edges_retries_caching_and_image(spec, task):
+    where, waits_for, retries, cached, image = TASKS[task]
+    compiled = dag(spec, where)[task]
+    assert set(compiled.get("dependentTasks", [])) == waits_for
+    assert compiled.get("retryPolicy", {}).get("maxRetryCount", 0) == retries
+    assert compiled["cachingOptions"].get("enableCache", False) is cached
+    executor = spec["components"][compiled["componentRef"]["name"]]["executorLabel"]
+    assert spec["deploymentSpec"]["executors"][executor]["container"]["image"] == image
+
+
+def test_no_task_is_missing_from_the_table(spec):
+    control = {"exit-handler-1", "for-loop-2"}
+    assert {task for where in (ROOT, HANDLER, SHARD) for task in dag(spec, where)} - control == TASKS.keys()
+
+
+def test_the_loop_runs_over_the_shards_and_its_chunks_are_collected(spec):
+    loop = dag(spec, HANDLER)["for-loop-2"]
+    channel = loop["parameterIterator"]["items"]["inputParameter"]
+    assert loop["inputs"]["parameters"][channel]["taskOutputParameter"] == {
+        "producerTask": "plan-shards",
+        "outputParameterKey": "Output",
+    }
+    chunks = dag(spec, HANDLER)["build-dataset"]["inputs"]["artifacts"]["chunks"]["taskOutputArtifact"]
+    assert chunks["producerTask"] == "for-loop-2"
+
+
+def test_the_report_runs_whatever_became_of_the_rest(spec):
+    report = dag(spec, ROOT)["report-run"]
+    assert report["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert report["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
+
+
+def test_the_report_is_told_every_parameter_that_finds_a_manifest(spec):
+    told = dag(spec, ROOT)["report-run"]["inputs"]["parameters"]["parameters"]["runtimeValue"]["constant"]
+    elsewhere = {"store", "passwords", "batch_size", "contact", "private"}
+    assert told.keys() | elsewhere == spec["root"]["inputDefinitions"]["parameters"].keys()
+
+
+def test_no_task_installs_packages_or_runs_a_shell_download(spec):
+    for executor in spec["deploymentSpec"]["executors"].values():
+        assert "pip install" not in " ".join(executor["container"]["command"])
+
+
+def test_vertex_gets_a_single_document():
+    assert len(list(yaml.safe_load_all(path_of("book-dataset", "vertex").read_text()))) == 1
+
+
+def test_the_committed_files_are_fresh_ascii_and_compile_the_same_twice(tmp_path):
+    assert stale_pipelines() == []
+    first = [path.read_bytes() for path in compile_pipelines(tmp_path / "a")]
+    second = [path.read_bytes() for path in compile_pipelines(tmp_path / "b")]
+    assert first == second
+    assert all(content.isascii() for content in first)
+
+
+def test_a_changed_file_is_found_stale(tmp_path, monkeypatch):
+    monkeypatch.setattr("pagemill.cloud.compiled.FOLDER", tmp_path)
+    paths = compile_pipelines(tmp_path)
+    paths[0].write_text(paths[0].read_text() + "# by hand\n")
+    paths[1].unlink()
+    assert stale_pipelines() == paths
+
+
+def defaults(function):
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_component_repeats_the_defaults_of_its_library_function(stage):
+    library = defaults(getattr(import_module(STAGES[stage]), stage))
+    component = defaults(getattr(import_module(f"pagemill.components.{stage}"), stage).python_func)
+    assert component == {name: library[name] for name in component}
+
+
+def test_the_pipeline_repeats_the_defaults_of_its_components():
+    pipeline = {each.name: each.default for each in parameters_of("book-dataset") if each.default is not None}
+    components = {}
+    for stage in STAGES:
+        components |= defaults(getattr(import_module(f"pagemill.components.{stage}"), stage).python_func)
+    assert pipeline == {name: components[name] for name in pipeline}
+
+
+def test_compiled_files_hold_no_secret_and_no_path_of_this_machine():
+    for backend in BACKENDS:
+        text = path_of("book-dataset", backend).read_text()
+        assert "HF_TOKEN=" not in text
+        assert str(FOLDER.parent) not in text
