@@ -21,8 +21,8 @@ def build_dataset(
         chunks: The chunks of every shard.
         store: URI of the store.
         dataset: One row for every file of the dataset. Metadata: manifest, stage, stage_version, pagemill_version,
-            config_digest, parameters, seconds, rows, archives, members, pdfs, pages, pages_<status>, documents,
-            chunks, dropped_<reason>, tokens, bytes.
+            config_digest, parameters, seconds, rows, archives, members, members_failed, members_repeated, pdfs,
+            pdfs_failed, pages, pages_<status>, pages_missing, documents, chunks, dropped_<reason>, tokens, bytes.
         name: The dataset's name on its card.
         max_shard_bytes: Size that one Parquet file may reach.
         contact: Whom to ask for a takedown.

@@ -23,7 +23,7 @@ def chunk_documents(
         store: URI of the store.
         chunks: One row for every document, pointing to its chunks in the store. Metadata: manifest, stage,
             stage_version, pagemill_version, config_digest, parameters, seconds, rows, rows_<status>, documents,
-            chunks, tokens.
+            chunks, chunks_with_math, chunks_with_table, tokens, longest_tokens.
         tokenizer: A tokenizer.json, or a folder that holds one; "" takes that of the checkpoint that read the pages.
         target_tokens: Length that chunks are filled up to.
         max_tokens: Length that no chunk exceeds, but for a single equation that is longer.

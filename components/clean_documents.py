@@ -15,7 +15,8 @@ def clean_documents(pages: Input[Dataset], store: str, documents: Output[Dataset
         store: URI of the store.
         documents: One row for every PDF, pointing to its document and its `.mmd` in the store. Metadata: manifest,
             stage, stage_version, pagemill_version, config_digest, parameters, seconds, rows, rows_<status>,
-            documents, characters.
+            documents, documents_<language>, duplicate_documents, characters, tokens, pages, pages_missing,
+            pages_fallback, running_lines_removed, loop_lines_removed, latex_errors.
     """
     from pagemill import text as room
     from pagemill.manifest import Manifest

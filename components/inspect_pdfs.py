@@ -21,7 +21,8 @@ def inspect_pdfs(
         members: The members of extract_pdfs.
         store: URI of the store.
         pdfs: One row for every distinct PDF. Metadata: manifest, stage, stage_version, pagemill_version, config_digest,
-            parameters, seconds, rows, rows_<status>, pdfs, pages, pages_too_large, pdfs_without_text_layer.
+            parameters, seconds, rows, rows_<status>, pdfs, pdfs_encrypted, pdfs_without_text_layer, pages,
+            pages_too_large, pages_with_text_layer.
         time_limit_seconds: Time for one PDF.
         max_pages: A PDF of more pages is refused.
         max_page_points: A page with a longer side is refused, in points of 1/72 inch.

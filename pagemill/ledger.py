@@ -12,6 +12,7 @@ from pagemill.records import PageRecord, Reason, Status
 from pagemill.storage import Store
 
 if TYPE_CHECKING:
+    import pandas
     from rich.table import Table
 
 PAGES_FOLDER = "pages"  # of a store: pages/<key>/<pdf>.jsonl
@@ -93,6 +94,18 @@ def read_ledger(store_or_run: str) -> Iterator[PageRecord]:
     if folders := place.folders(PAGES_FOLDER):
         return _read_folders(place, folders)
     raise UserError(store_or_run, "holds no page ledger", MEND)
+
+
+def ledger_frame(store_or_run: str) -> "pandas.DataFrame":
+    """Return a ledger as a data frame of one row a page, for notebooks; raises as `read_ledger` does.
+
+    Columns are the fields of `PageRecord`; `status`, `reason` and `engine` are categories.
+    """
+    import pandas
+
+    columns = [field.name for field in dataclasses.fields(PageRecord)]
+    frame = pandas.DataFrame((row.to_dict() for row in read_ledger(store_or_run)), columns=columns)
+    return frame.astype({"status": "category", "reason": "category", "engine": "category"})
 
 
 def _read_folders(store: Store, folders: list[str]) -> Iterator[PageRecord]:

@@ -19,6 +19,7 @@ from pagemill.records import Status
 
 DEFAULT_CONFIG = "chunks"
 LISTED_FAILURES = 100
+UNPUBLISHED = frozenset({"passwords"})  # parameters that tell of the maker's machine, not of the data
 UNKNOWN_LICENSES = ("", "unknown")
 LICENSE_LINK = "https://github.com/facebookresearch/nougat#license"
 TAGS = ("books", "ocr", "nougat", "pagemill")
@@ -181,7 +182,11 @@ def _stage_rows(stages: Iterable[Manifest[Any]]) -> list[dict[str, Any]]:
             "version": stage.version,
             "digest": stage.config_key,
             "parameters": json.dumps(
-                {name: value for name, value in sorted(stage.parameters.items()) if not isinstance(value, list | dict)}
+                {
+                    name: value
+                    for name, value in sorted(stage.parameters.items())
+                    if name not in UNPUBLISHED and not isinstance(value, list | dict)
+                }
             ),
         }
         for stage in stages

@@ -15,15 +15,17 @@ class Place:
     """Where a run of the pipeline leaves its things."""
 
     folder: Path
-    source: Path = DEMO / "samples"
+    source: Path | str = DEMO / "samples"
+    store_uri: str = ""  # instead of a local folder
+    dataset_uri: str = ""
 
     @property
     def store(self):
-        return self.folder / "store"
+        return self.store_uri or self.folder / "store"
 
     @property
     def dataset(self):
-        return self.folder / "dataset"
+        return self.dataset_uri or self.folder / "dataset"
 
     @property
     def runs(self):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,6 +19,17 @@ from pagemill.records import DatasetFile, MemberRecord, PdfRecord
 from tests.e2e.conftest import DEMO, Place
 
 PAGES = {(page["pdf_sha256"], page["page"]): page for page in map(json.loads, (DEMO / "truth.jsonl").open())}
+
+METADATA = {  # the output of each task that carries metadata
+    "discover-archives": "archives",
+    "extract-pdfs": "members",
+    "inspect-pdfs": "pdfs",
+    "recognize-pages": "pages",
+    "clean-documents": "documents",
+    "chunk-documents": "chunks",
+    "build-dataset": "dataset",
+    "publish-dataset": "publication",
+}
 
 
 def rows(place, config):
@@ -109,6 +121,21 @@ def test_a_password_is_nowhere_but_in_its_file(finished):
         if path.is_file() and path.suffix in {".json", ".jsonl", ".txt", ".html", ".md", ""}:
             content = path.read_bytes()
             assert not [word for word in words if word in content], path
+
+
+@pytest.mark.parametrize("task", METADATA)
+def test_the_metadata_of_an_artifact_is_what_its_component_documents(finished, task):
+    outputs = [json.loads(path.read_text()) for path in finished.runs.glob(f"*/**/{task}/executor_output.json")]
+    keys = {key for output in outputs for key in output["artifacts"][METADATA[task]]["artifacts"][0]["metadata"]}
+    assert keys
+    assert not [key for key in keys if not re.fullmatch("|".join(documented_keys(task)), key)]
+
+
+def documented_keys(task):
+    """The keys after `Metadata:` in a component's docstring, `<…>` standing for any word."""
+    name = task.replace("-", "_")
+    text = " ".join(getattr(import_module(f"pagemill.components.{name}"), name).python_func.__doc__.split())
+    return [re.sub("<[a-z]+>", r"\\w+", key) for key in re.search(r"Metadata: ([^.]+)\.", text)[1].split(", ")]
 
 
 def test_a_second_run_executes_nothing_but_the_report_and_writes_nothing(finished):

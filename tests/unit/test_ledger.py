@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pagemill.dataset import build_dataset, publish_dataset
 from pagemill.errors import UserError
-from pagemill.ledger import read_ledger, summarize, summary_table
+from pagemill.ledger import ledger_frame, read_ledger, summarize, summary_table
 from pagemill.records import PageRecord, Reason, Status
 from pagemill.storage import Store
 from tests import chain
@@ -31,6 +31,14 @@ def write_lines(path: Path, rows: list[PageRecord], end: str = "") -> Path:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "store"))
+
+
+def test_a_notebook_gets_the_ledger_as_a_data_frame(store: Store) -> None:
+    chain.sample_chains(store)
+    frame = ledger_frame(store.uri)
+    assert len(frame) == len(LEDGER)
+    assert frame.groupby("status", observed=True).size().to_dict() == summarize(LEDGER).by_status
+    assert frame["tokens"].sum() == sum(row.tokens for row in LEDGER)
 
 
 def test_a_store_gives_the_pages_of_all_its_books(store: Store) -> None:
