@@ -112,8 +112,8 @@ def _median(runs: tuple[Run, ...]) -> Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[32, 128], help="sizes of the archives' contents")
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[128, 256], help="sizes of the archives' contents")
+    parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     print("| archive | unpacked | pagemill | 7zz alone | share of its speed | peak, pagemill | peak, 7zz |")
     print("| --- | --- | --- | --- | --- | --- | --- |")

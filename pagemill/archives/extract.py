@@ -70,7 +70,7 @@ def extract_pdfs(
         candidates = read_passwords(passwords)
         folder = f"members/{EXTRACT.config_key(parameters)}"
         rows: list[MemberRecord] = []
-        for archive in track(fetched.rows, "Extracting archives"):
+        for archive in track(fetched.rows, "extract archives"):
             rows += _extract_archive(archive, store, folder, limits, candidates)
         return Outcome(rows, {"archives": len(fetched.rows), **_counts(rows)})
 
@@ -118,7 +118,7 @@ def extract_members(
     candidates = read_passwords(passwords)
     rows: list[MemberRecord] = []
     with OutputFolder(out) as folder:
-        for source, stem in track(_local_sources(archives), "Extracting archives"):
+        for source, stem in track(_local_sources(archives), "extract archives"):
             keep = folder.keeper(stem)
             walk = Walk(source, _taste(members), limits, candidates, folder.staging, keep)
             walk.go()

@@ -53,7 +53,7 @@ def fetch_archives(shard: Manifest[Archive], store: Store, *, attempts: int = 5)
 
 def _fetch_all(shard: Manifest[Archive], store: Store, attempts: int) -> Outcome[FetchedArchive]:
     rows = []
-    with progress("Fetching archives (bytes)", sum(archive.size_bytes for archive in shard.rows)) as advance:
+    with progress("fetch bytes", sum(archive.size_bytes for archive in shard.rows)) as advance:
         for archive in shard.rows:
             rows.append(_fetch_archive(archive, store, attempts))
             advance(archive.size_bytes)

@@ -1,7 +1,6 @@
 """`pagemill run`: a subcommand a pipeline, an option a pipeline parameter, read from the compiled YAML."""
 
 import inspect
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,7 +76,7 @@ def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool
 
     from pagemill.cloud.local import run_pipeline
 
-    console = Console(file=sys.stdout)  # held: while tasks run, the standard output is the log's
+    console = Console()
     arguments = {name: _absolute(name, value) for name, value in values.items()}
     arguments["source_fingerprint"] = arguments["source_fingerprint"] or _fingerprint(arguments)
     run = run_pipeline(
@@ -94,6 +93,10 @@ def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool
         subject, _, rest = run.mistake.partition(": ")
         raise UserError(subject, *rest.rsplit("; ", 1))
     else:
+        failed = ", ".join(sorted(set(run.tasks.get("failed", ())))) or "the run itself"
+        typer.echo(
+            f"pagemill: failed in {failed}; the log tells why, and the same command goes on from there", err=True
+        )
         raise typer.Exit(1)
 
 

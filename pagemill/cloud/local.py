@@ -1,14 +1,17 @@
 """Run a compiled pipeline on this machine: the very YAML that a cluster gets, each task a process."""
 
-import contextlib
 import dataclasses
-import io
+import json
+import logging
+import os
 import re
 import shutil
+import subprocess
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _EVENTS = {
@@ -16,7 +19,7 @@ _EVENTS = {
     "cached": re.compile(r"Task '?(?P<task>[\w-]+)'? cache hit"),
     "finished": re.compile(r"Task '?(?P<task>[\w-]+)'? finished with status SUCCESS"),
     "failed": re.compile(r"Task '?(?P<task>[\w-]+)'? finished with status FAILURE"),
-    "progress": re.compile(r"\[KFP Executor .* INFO\]: (?P<task>[a-z][\w ]*): (?P<detail>[\d.e+]+ of .*)"),
+    "progress": re.compile(r"\[KFP Executor .* INFO\]: (?P<task>[a-z].*): (?P<detail>[\d.,e+]+ of .*)"),
 }
 _SUCCESS = re.compile(r"Pipeline '[\w-]+' finished with status SUCCESS")
 _MISTAKE = re.compile(r"pagemill\.errors\.UserError: (?P<line>.*)")
@@ -53,6 +56,8 @@ def run_pipeline(
 ) -> LocalRun:
     """Run a compiled pipeline with kfp.local and wait for its end.
 
+    It runs in a process of its own, because kfp.local changes the logging and printing of the one it is in.
+
     Args:
         path: The compiled YAML.
         arguments: Values of the pipeline's parameters.
@@ -60,22 +65,28 @@ def run_pipeline(
         caching: Whether tasks that are in the cache are left out.
         on_event: Called as tasks start and end and tell how far they are.
     """
-    from kfp import components, local
-
     runs.mkdir(parents=True, exist_ok=True)
     before = set(runs.iterdir())
-    local.init(
-        runner=local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(runs),
-        raise_on_error=False,
-        enable_caching=caching,
-    )
-    pipeline = components.load_component_from_file(str(path))
-    staged_log = runs / ".log"
-    with staged_log.open("w") as log, _listening(log, on_event) as listener, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # kfp warns of each setting that a local run has no use for
-        pipeline(**arguments)
-    folder = max(set(runs.iterdir()) - before - {staged_log}, key=lambda each: each.name)
+    order = {"path": str(path), "arguments": dict(arguments), "runs": str(runs), "caching": caching}
+    staged_log = runs / f".log-{os.getpid()}"
+    listener = _Listener(on_event)
+    with (
+        staged_log.open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", "from pagemill.cloud.local import execute; execute()", json.dumps(order)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            plain = _ANSI.sub("", line)
+            log.write(plain)
+            log.flush()
+            listener.hear(plain)
+    folder = max(set(runs.iterdir()) - before - {staged_log}, key=lambda each: each.name, default=runs)
     return LocalRun(
         succeeded=listener.succeeded,
         folder=folder,
@@ -86,40 +97,40 @@ def run_pipeline(
     )
 
 
-class _Listener(io.TextIOBase):
-    """A stream that copies what is written to a log and tells of the events in it."""
+def execute() -> None:
+    """Run the pipeline that the process's argument describes; the body of the process that `run_pipeline` starts."""
+    from kfp import components, local
 
-    def __init__(self, log: IO[str], on_event: Callable[[Event], None]) -> None:
-        self.log, self.on_event = log, on_event
+    order = json.loads(sys.argv[1])
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")  # it tells of cache hits
+    warnings.simplefilter("ignore")  # kfp warns of each setting that a local run has no use for
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=order["runs"],
+        raise_on_error=False,
+        enable_caching=order["caching"],
+    )
+    components.load_component_from_file(order["path"])(**order["arguments"])
+
+
+class _Listener:
+    """Hears, line by line, what a run prints, and tells of the events in it."""
+
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        self.on_event = on_event
         self.tasks: dict[str, list[str]] = {}
         self.mistake = ""
         self.succeeded = False
-        self.rest = ""
 
-    def write(self, text: str) -> int:
-        *lines, self.rest = (self.rest + text).split("\n")
-        for line in lines:
-            plain = _ANSI.sub("", line)
-            self.log.write(plain + "\n")
-            self.log.flush()
-            self._hear(plain)
-        return len(text)
-
-    def _hear(self, line: str) -> None:
+    def hear(self, line: str) -> None:
+        """Take the next line, with its end."""
+        self.succeeded |= _SUCCESS.search(line) is not None
         if mistake := _MISTAKE.search(line):
             self.mistake = mistake["line"]
-        self.succeeded |= _SUCCESS.search(line) is not None
         for kind, pattern in _EVENTS.items():
             if found := pattern.search(line):
                 self.tasks.setdefault(kind, []).append(found["task"])
                 self.on_event(Event(kind, found["task"], found.groupdict().get("detail", "")))
-
-
-@contextlib.contextmanager
-def _listening(log: IO[str], on_event: Callable[[Event], None]) -> Iterator[_Listener]:
-    listener = _Listener(log, on_event)
-    with contextlib.redirect_stdout(listener):
-        yield listener
 
 
 def _keep_report(folder: Path) -> Path | None:

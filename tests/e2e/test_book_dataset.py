@@ -140,8 +140,9 @@ def documented_keys(task):
 
 def test_a_second_run_executes_nothing_but_the_report_and_writes_nothing(finished):
     before = finished.files()
-    finished.run("--max-shards", "3")
+    done = finished.run("--max-shards", "3")
     assert executed(finished).keys() == {"report-run"}
+    assert done.stdout.count("cached ") == 5 + 3 * 5, "five tasks beside the loop and five in each shard"
     assert finished.files() == before
 
 
