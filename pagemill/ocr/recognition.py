@@ -7,34 +7,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from pagemill.manifest import Manifest
 from pagemill.ocr.book import BookLedger, ledger_name, parts_by_book
-from pagemill.ocr.checkpoint import Checkpoint
 from pagemill.ocr.engine import Engine, PageText, failed, load_engine
 from pagemill.ocr.feeding import PageOrder, PreparedPage, PreparePage, prepared_pages, text_layers
+from pagemill.ocr.plan import TEXT_LAYER, Plan
 from pagemill.ocr.reading import Reader, Reading
 from pagemill.pages.inspect import read_inspections
 from pagemill.progress import Advance
 from pagemill.records import PageRecord, PdfRecord, Reason, Status
 from pagemill.storage import Store
 
-TEXT_LAYER = "text-layer"  # the fallback, and the engine that its rows name
 BLANK = PageText("", 0, Status.EMPTY, Reason.BLANK_PAGE)
 ROWS_A_PART = 64  # rows that needed no model are saved at the latest when so many have come
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    """How pages are to be read."""
-
-    engine: str
-    checkpoint: Checkpoint
-    fallback: str
-    dpi: int
-    batch_size: int
-    page_time_limit_seconds: float
-    render_workers: int
-    device: str
-    threads: int
-    folder: str  # of the store, for the ledgers
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,19 +4,17 @@ from collections import Counter
 from collections.abc import Iterable
 
 from pagemill.errors import UserError
-from pagemill.manifest import Manifest, Outcome, Stage
+from pagemill.manifest import Manifest, Outcome
 from pagemill.ocr.book import ledger_name, parts_by_book
 from pagemill.ocr.checkpoint import resolve_checkpoint
 from pagemill.ocr.engine import PageText, check_engine
 from pagemill.ocr.feeding import render_workers_for
+from pagemill.ocr.plan import FALLBACKS, RECOGNIZE, Plan
 from pagemill.ocr.reading import Reading
-from pagemill.ocr.recognition import TEXT_LAYER, Plan, Recognition, page_row
+from pagemill.ocr.recognition import Recognition, page_row
 from pagemill.progress import progress
 from pagemill.records import BookRecord, PageRecord, PdfRecord, Status
 from pagemill.storage import Store
-
-RECOGNIZE = Stage("recognize_pages", 1, BookRecord)
-FALLBACKS = ("none", TEXT_LAYER)
 
 
 def recognize_pages(
@@ -66,28 +64,9 @@ def recognize_pages(
     check_engine(engine)
     if fallback not in FALLBACKS:
         raise UserError(f"fallback {fallback}", "is not known", f"choose one of: {', '.join(FALLBACKS)}")
-    model = resolve_checkpoint(checkpoint, store)
-    parameters = {
-        "engine": engine,
-        "checkpoint_name": model.name,
-        "checkpoint_sha256": model.sha256,
-        "fallback": fallback,
-        "dpi": dpi,
-        "page_time_limit_seconds": page_time_limit_seconds,
-    }
-    tokenizer = f"tokenizers/{model.sha256}/{model.name}.json"
-    settings = {
-        "checkpoint": checkpoint,
-        "checkpoint_license": model.license,
-        "checkpoint_tokenizer": tokenizer,
-        "batch_size": batch_size,
-        "render_workers": render_workers,
-        "device": device,
-        "threads": threads,
-    }
     plan = Plan(
+        checkpoint=resolve_checkpoint(checkpoint, store),
         engine=engine,
-        checkpoint=model,
         fallback=fallback,
         dpi=dpi,
         batch_size=batch_size,
@@ -95,16 +74,20 @@ def recognize_pages(
         render_workers=render_workers or render_workers_for(device),
         device=device,
         threads=threads,
-        folder=f"pages/{RECOGNIZE.config_key(parameters)}",
     )
 
     def body() -> Outcome[BookRecord]:
-        if not store.exists(tokenizer):  # chunks are measured with it, where the checkpoint is out of reach
-            store.write_bytes(tokenizer, (model.path / "tokenizer.json").read_bytes())
+        _keep_tokenizer(plan, store)
         _read_missing(pdfs, store, plan)
         return _outcome(pdfs.rows, store, plan.folder)
 
-    return RECOGNIZE.once(store, [pdfs], parameters, body, settings)
+    return RECOGNIZE.once(store, [pdfs], plan.parameters, body, {"checkpoint": checkpoint, **plan.settings})
+
+
+def _keep_tokenizer(plan: Plan, store: Store) -> None:
+    """Keep the checkpoint's tokenizer for those who measure chunks where the checkpoint is out of reach."""
+    if not store.exists(plan.tokenizer):
+        store.write_bytes(plan.tokenizer, (plan.checkpoint.path / "tokenizer.json").read_bytes())
 
 
 def _read_missing(pdfs: Manifest[PdfRecord], store: Store, plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import yaml
@@ -139,3 +140,14 @@ def test_compiled_files_hold_no_secret_and_no_path_of_this_machine():
         text = path_of("book-dataset", backend).read_text()
         assert "HF_TOKEN=" not in text
         assert str(FOLDER.parent) not in text
+
+
+def test_the_documented_table_of_tasks_is_the_compiled_one():
+    documented = {}
+    for line in (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in TASKS:
+            documented[cells[0]] = (cells[1] == "yes", int(cells[2]), cells[3] == "yes")
+    assert documented == {
+        task: (where == SHARD, retries, cached) for task, (where, _, retries, cached, _) in TASKS.items()
+    }
