@@ -1,8 +1,13 @@
-"""What tests of several rooms share: the demo's own PDFs."""
+"""What tests of several rooms share: how examples are drawn, and a book of the demo."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run; a slow machine is no failure.
+settings.register_profile("deterministic", derandomize=True, deadline=None)
+settings.load_profile("deterministic")
 
 DEMO = Path(__file__).parent.parent / "demo"
 

@@ -28,7 +28,6 @@ _TABULAR = TABLE_ENVIRONMENTS - {"table", "table*", "sidewaystable", "wraptable"
 _ROW_TOKEN = re.compile(
     r"(?P<row>\\\\(?:\*|\[[^\[\]\n]{0,20}\])?(?:\s*+\\(?:hline|toprule|midrule|bottomrule|(?:cline|cmidrule)\{[\d-]{1,9}\}))*+\s*+)"
     r"|\\(?P<edge>begin|end)\{(?P<name>[A-Za-z]{1,20}\*?)\}"
-    r"|\\(?P<delimiter>[()])"
 )
 _LINE = re.compile(r"\n")
 _ITEM = re.compile(r"\n(?=[ \t]*+(?:[*+•-]|\d{1,3}[.)]|\([a-z0-9]{1,4}\))[ \t])")
@@ -160,7 +159,7 @@ class Cutter:
 
     def _rows(self, block: Block) -> Iterator[_Piece]:
         """Yield a table's rows; its head holds the first row, its end and caption hold the last one."""
-        rows = list(_row_ends(self.text, block))
+        rows = list(_row_ends(self.text, block, self.formulas))
         cuts = [block.start, *(end for end, _ in rows), block.end]
         heads = ["", *(head for _, head in rows)]
         last = len(heads) - 1
@@ -234,9 +233,9 @@ def _runs(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
         yield run
 
 
-def _row_ends(text: str, table: Block) -> Iterator[tuple[int, str]]:
+def _row_ends(text: str, table: Block, formulas: Sequence[Span]) -> Iterator[tuple[int, str]]:
     """Yield where each row of a table ends, and the head of the tabular that the row belongs to."""
-    depth, row_depth, in_formula = 0, 0, False
+    depth, row_depth = 0, 0
     tabular_start, head = table.start, ""
     for token in _ROW_TOKEN.finditer(text, table.start, table.end):
         match token.lastgroup:
@@ -246,8 +245,6 @@ def _row_ends(text: str, table: Block) -> Iterator[tuple[int, str]]:
                     row_depth, tabular_start, head = depth, token.start(), ""
             case "name":
                 depth -= 1
-            case "delimiter":
-                in_formula = token["delimiter"] == "("
-            case "row" if depth == row_depth > 0 and not in_formula:
+            case "row" if depth == row_depth > 0 and not inside(formulas, token.start()):
                 head = head or text[tabular_start : token.end()]
                 yield token.end(), head

@@ -104,6 +104,14 @@ def test_any_text_is_covered_within_the_maximum(text: str, target: int, slack: i
         assert passage.over_maximum == (passage.token_count > target + slack)
 
 
+@pytest.mark.parametrize("formula", [r"\( a \\ b \)", r"\[ a \\ b \]", r"\begin{align} a \\ b \end{align}"])
+def test_the_lines_of_a_formula_in_a_table_are_no_rows(formula: str) -> None:
+    text = f"\\begin{{tabular}}{{l l}} Name & Law \\\\ first & {formula} \\\\ \\end{{tabular}}\n"
+    cuts = [passage.start for passage in cut(text, 1, 1)]
+    start = text.index(formula)
+    assert not cuts_inside(cuts, start, start + len(formula))
+
+
 @settings(max_examples=300, deadline=None)
 @given(TEXTS, st.integers(1, 60))
 def test_no_formula_is_cut_in_any_text(text: str, maximum: int) -> None:
