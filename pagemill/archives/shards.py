@@ -29,9 +29,14 @@ def plan_shards(archives: Manifest[Archive], store: Store, *, max_shards: int = 
     Raises:
         UserError: `max_shards` is out of range.
     """
+    check_max_shards(max_shards)
+    return [_write_shard(shard, store).name for shard in balance(archives.rows, max_shards)]
+
+
+def check_max_shards(max_shards: int) -> None:
+    """Raise UserError when `max_shards` is out of range."""
     if not 1 <= max_shards <= MAX_SHARDS:
         raise UserError(f"max_shards={max_shards}", "is out of range", f"choose a number from 1 to {MAX_SHARDS}")
-    return [_write_shard(shard, store).name for shard in balance(archives.rows, max_shards)]
 
 
 def balance(archives: Sequence[Archive], max_shards: int) -> list[tuple[Archive, ...]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pagemill.cloud.checks import CHECKS
 from pagemill.cloud.compiled import PIPELINES, Parameter, parameters_of, path_of
 from pagemill.errors import UserError
 
@@ -78,6 +79,7 @@ def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool
 
     console = Console()
     arguments = {name: _absolute(name, value) for name, value in values.items()}
+    CHECKS[pipeline](arguments)
     arguments["source_fingerprint"] = arguments["source_fingerprint"] or _fingerprint(arguments)
     run = run_pipeline(
         path_of(pipeline, "kfp"),

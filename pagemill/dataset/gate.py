@@ -24,8 +24,7 @@ def check_failures(dataset: Manifest[DatasetFile], *, max_failed_fraction: float
     Raises:
         UserError: More failed, or the limit is no fraction.
     """
-    if not 0 <= max_failed_fraction <= 1:
-        raise UserError(f"max_failed_fraction {max_failed_fraction}", "is no fraction", "give a number from 0 to 1")
+    check_limit(max_failed_fraction)
     fraction = failed_fraction(dataset)
     if fraction > max_failed_fraction:
         failed, total = _failed_and_total(dataset.counts)
@@ -38,6 +37,12 @@ def check_failures(dataset: Manifest[DatasetFile], *, max_failed_fraction: float
             "see why with `pagemill ledger STORE --failed`, mend the cause or raise max_failed_fraction",
         )
     return fraction
+
+
+def check_limit(max_failed_fraction: float) -> None:
+    """Raise UserError when the limit is no fraction."""
+    if not 0 <= max_failed_fraction <= 1:
+        raise UserError(f"max_failed_fraction {max_failed_fraction}", "is no fraction", "give a number from 0 to 1")
 
 
 def _failed_and_total(counts: dict[str, int]) -> tuple[int, int]:

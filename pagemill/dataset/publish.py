@@ -68,6 +68,18 @@ def publish_dataset(
     return _publish_to_folder(dataset, store, publish)
 
 
+def check_target(publish: str) -> None:
+    """Say before anything is made whether it could be published there, as far as this is known without asking.
+
+    Raises:
+        UserError: The target cannot be understood, or is on the Hub and there is no token.
+    """
+    if publish.startswith("hf://"):
+        _hub_target(publish)
+    else:
+        _folder_target(publish)
+
+
 # the Hub
 
 
@@ -87,14 +99,10 @@ class _HubRepository:
     """A branch of a dataset repository, and what this publication has sent to it so far."""
 
     def __init__(self, publish: str, store: Store) -> None:
-        from huggingface_hub import HfApi, get_token
+        from huggingface_hub import HfApi
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
-        target = HUB_TARGET.fullmatch(publish)
-        if target is None:
-            raise UserError(publish, "not a dataset on the Hub", "write hf://<user>/<name> or …@<branch>")
-        if get_token() is None:
-            raise UserError(publish, "no token for the Hub", "set HF_TOKEN to a token that may write, or log in")
+        target = _hub_target(publish)
         disable_progress_bars()  # ours shows the shards
         self.api = HfApi()
         self.name, self.branch, self.store = target["name"], target["branch"] or "main", store
@@ -185,6 +193,17 @@ class _HubRepository:
         return patiently(lambda: call(repo_id=self.name, repo_type="dataset", **arguments))
 
 
+def _hub_target(publish: str) -> re.Match[str]:
+    from huggingface_hub import get_token
+
+    target = HUB_TARGET.fullmatch(publish)
+    if target is None:
+        raise UserError(publish, "not a dataset on the Hub", "write hf://<user>/<name> or …@<branch>")
+    if get_token() is None:
+        raise UserError(publish, "no token for the Hub", "set HF_TOKEN to a token that may write, or log in")
+    return target
+
+
 def _owned(paths: Iterable[str]) -> set[str]:
     """Return the paths that a publication may delete: those inside the dataset's own folders."""
     parts = {path: PurePosixPath(path).parts for path in paths}
@@ -205,17 +224,21 @@ def _check_digest(file: DatasetFile, found: str) -> None:
 
 def _publish_to_folder(dataset: Manifest[DatasetFile], store: Store, publish: str) -> Publication:
     try:
+        return _update_folder(dataset.rows, store, _folder_target(publish))
+    except (NotADirectoryError, FileExistsError):
+        raise UserError(publish, "not a folder", "name a folder that exists or that can be made") from None
+    except PermissionError:
+        raise UserError(publish, "may not be written to", "choose another folder or mend its permissions") from None
+
+
+def _folder_target(publish: str) -> Store:
+    try:
         target = Store(publish) if publish else None
     except (ValueError, ImportError):
         target = None
     if target is None:
         raise UserError(publish or "publish", "not a target", "write hf://<user>/<name>, or a folder by path or URI")
-    try:
-        return _update_folder(dataset.rows, store, target)
-    except (NotADirectoryError, FileExistsError):
-        raise UserError(publish, "not a folder", "name a folder that exists or that can be made") from None
-    except PermissionError:
-        raise UserError(publish, "may not be written to", "choose another folder or mend its permissions") from None
+    return target
 
 
 def _update_folder(files: Sequence[DatasetFile], store: Store, target: Store) -> Publication:

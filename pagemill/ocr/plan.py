@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from pagemill.errors import UserError
 from pagemill.manifest import Stage
 from pagemill.ocr.checkpoint import Checkpoint
 from pagemill.records import BookRecord
@@ -11,6 +12,12 @@ RECOGNIZE = Stage("recognize_pages", 1, BookRecord)
 
 TEXT_LAYER = "text-layer"  # the fallback, and the engine that its rows name
 FALLBACKS = ("none", TEXT_LAYER)
+
+
+def check_fallback(fallback: str) -> None:
+    """Raise UserError for a fallback that is not known."""
+    if fallback not in FALLBACKS:
+        raise UserError(f"fallback {fallback}", "is not known", f"choose one of: {', '.join(FALLBACKS)}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

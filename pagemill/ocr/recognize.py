@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from pagemill.errors import UserError
 from pagemill.manifest import Manifest, Outcome
 from pagemill.ocr.book import ledger_name, parts_by_book
 from pagemill.ocr.checkpoint import resolve_checkpoint
 from pagemill.ocr.engine import PageText, check_engine
 from pagemill.ocr.feeding import render_workers_for
-from pagemill.ocr.plan import FALLBACKS, RECOGNIZE, Plan
+from pagemill.ocr.plan import RECOGNIZE, Plan, check_fallback
 from pagemill.ocr.reading import Reading
 from pagemill.ocr.recognition import Recognition, page_row
 from pagemill.progress import progress
@@ -62,8 +61,7 @@ def recognize_pages(
         OSError: The store cannot be read or written.
     """
     check_engine(engine)
-    if fallback not in FALLBACKS:
-        raise UserError(f"fallback {fallback}", "is not known", f"choose one of: {', '.join(FALLBACKS)}")
+    check_fallback(fallback)
     plan = Plan(
         checkpoint=resolve_checkpoint(checkpoint, store),
         engine=engine,

@@ -70,6 +70,28 @@ def test_a_mistake_of_the_user_is_one_line_that_names_it_and_exit_code_2(tmp_pat
     assert complaint in last
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max-shards", "101"),
+        ("target-tokens", "5000"),
+        ("max-failed-fraction", "2"),
+        ("fallback", "guess"),
+        ("publish", "hf://not-a-name"),
+        ("passwords", "nowhere.txt"),
+        ("checkpoint", "nowhere"),
+        ("tokenizer", "nowhere.json"),
+    ],
+)
+def test_what_a_later_task_would_refuse_is_refused_before_the_run_starts(tmp_path, option, value):
+    options = {"source": DEMO / "samples", "store": "store", "publish": "out", "checkpoint": DEMO / "checkpoint"}
+    words = [word for name, each in (options | {option: value}).items() for word in (f"--{name}", each)]
+    done = pagemill("run", "book-dataset", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert value in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "store" / "runs").exists()
+
+
 def test_a_pipeline_that_does_not_exist_is_a_usage_error():
     assert pagemill("run", "no-such-pipeline").returncode == 2
 

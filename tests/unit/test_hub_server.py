@@ -3,7 +3,6 @@
 import hashlib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from email.message import Message
 
 import pytest
@@ -12,30 +11,18 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, Revi
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 
 from tests.hub import Hub
-from tests.hub_server import running_hub
 
 NAME = "tester/books"
 SHARD = "data/chunks/shard.parquet"
 CONTENT = b"0123456789"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Hub]:
-    with running_hub() as hub:
-        yield hub
-
-
 @pytest.fixture
-def hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+def hub(hub: Hub) -> Hub:
     """A Hub with one private repository that holds one shard."""
-    server.reset()
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    server.create(NAME)
-    server.push(
-        NAME, {SHARD: server.keep(CONTENT, is_lfs=True), "README.md": server.keep(b"# Books\n", is_lfs=False)}, "one"
-    )
-    return server
+    hub.create(NAME)
+    hub.push(NAME, {SHARD: hub.keep(CONTENT, is_lfs=True), "README.md": hub.keep(b"# Books\n", is_lfs=False)}, "one")
+    return hub
 
 
 @pytest.fixture

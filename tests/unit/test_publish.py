@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from email.utils import formatdate
 from pathlib import Path
 
@@ -21,26 +21,10 @@ from pagemill.records import DatasetFile
 from pagemill.storage import Store
 from tests.built_dataset import CARD, FILES, FIRST_SHARD, JSONL, SECOND_SHARD, built
 from tests.hub import Hub
-from tests.hub_server import running_hub
 
 ON_THE_HUB = {path: content for path, content in FILES.items() if path != JSONL}
 REPOSITORY = "tester/books"
 TARGET = f"hf://{REPOSITORY}"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Hub]:
-    with running_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    server.reset()
-    monkeypatch.setenv("HF_TOKEN", server.token)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    return server
 
 
 @pytest.fixture
