@@ -60,21 +60,21 @@ def book_dataset(
     """
     report = report_run(
         store=store,
-        parameters={
-            "source": source,
-            "source_fingerprint": source_fingerprint,
-            "publish": publish,
-            "checkpoint": checkpoint,
-            "pattern": pattern,
-            "max_shards": max_shards,
-            "fallback": fallback,
-            "tokenizer": tokenizer,
-            "target_tokens": target_tokens,
-            "max_tokens": max_tokens,
-            "overlap_tokens": overlap_tokens,
-            "name": name,
-            "max_failed_fraction": max_failed_fraction,
-        },
+        source=source,
+        source_fingerprint=source_fingerprint,
+        publish=publish,
+        checkpoint=checkpoint,
+        pattern=pattern,
+        max_shards=max_shards,
+        passwords=passwords,
+        fallback=fallback,
+        tokenizer=tokenizer,
+        target_tokens=target_tokens,
+        max_tokens=max_tokens,
+        overlap_tokens=overlap_tokens,
+        name=name,
+        contact=contact,
+        max_failed_fraction=max_failed_fraction,
     ).set_caching_options(False)
     with dsl.ExitHandler(report, name="book-dataset"):
         archives = discover_archives(
