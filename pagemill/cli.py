@@ -145,11 +145,17 @@ def compile_(
 
 
 def _print_statuses(records: Any, ledger_path: Path) -> None:
+    """Say how many came out how; partial success is success, none at all is not."""
     from collections import Counter
+
+    from pagemill.records import Status
 
     counts = Counter(str(record.status) for record in records)
     summary = ", ".join(f"{number} {status}" for status, number in sorted(counts.items())) or "nothing"
     typer.echo(f"{summary}; details in {ledger_path}")
+    if records and all(record.status is Status.FAILED for record in records):
+        reasons = ", ".join(sorted({str(record.reason) for record in records}))
+        raise UserError("everything", f"failed ({reasons})", f"see the details in {ledger_path}")
 
 
 def _add_run() -> None:

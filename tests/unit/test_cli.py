@@ -118,6 +118,19 @@ def test_extract_takes_pdfs_by_default_and_anything_by_pattern(tmp_path):
     assert (tmp_path / "all/mixed/notes/read me.txt").read_bytes() == b"plain"
 
 
+def test_extract_that_gets_nothing_out_is_no_success(tmp_path):
+    done = pagemill("extract", DEMO / "samples" / "secret.rar", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "wrong_password" in done.stderr.strip().splitlines()[-1]
+    assert "wrong_password" in (tmp_path / "manifest.jsonl").read_text()
+
+
+def test_extract_that_gets_some_of_it_out_says_how_many(tmp_path):
+    done = pagemill("extract", DEMO / "samples" / "damaged.rar", "--out", tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("1 failed, 2 ok")
+
+
 def test_chunk_writes_jsonl_to_the_standard_output(tmp_path):
     book = tmp_path / "book.mmd"
     book.write_text("# One\n\nA sentence here. Another there.\n\n# Two\n\n\\[ x = 1 \\]\n")
