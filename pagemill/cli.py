@@ -106,7 +106,7 @@ def chunk(
 
 @app.command()
 def ledger(
-    store_or_run: Annotated[str, typer.Argument(help="A store, a dataset folder or a ledger.jsonl.")],
+    store_or_run: Annotated[str, typer.Argument(help="A store, a run's folder, a dataset's folder or a ledger.jsonl.")],
     failed: Annotated[bool, typer.Option("--failed", help="List the failed pages.")] = False,
 ) -> None:
     """Count pages by status and reason.
@@ -117,13 +117,16 @@ def ledger(
 
     from pagemill.ledger import read_ledger, summarize, summary_table
     from pagemill.records import Status
+    from pagemill.runs import RUN_FILE, read_run_ledger
 
+    run = Path(store_or_run)
+    rows = read_run_ledger(run) if (run / RUN_FILE).is_file() else read_ledger(store_or_run)
     if failed:
-        for row in read_ledger(store_or_run):
+        for row in rows:
             if row.status is Status.FAILED:
                 typer.echo(f"{row.pdf_sha256}\t{row.page}\t{row.reason}")
         return
-    Console().print(summary_table(summarize(read_ledger(store_or_run))))
+    Console().print(summary_table(summarize(rows)))
 
 
 @app.command("compile")

@@ -2,14 +2,18 @@
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pagemill.errors import UserError
-from pagemill.ledger import PAGES_FOLDER, ledger_files
+from pagemill.ledger import PAGES_FOLDER, ledger_files, read_ledger_file
 from pagemill.manifest import Manifest, find_manifest
-from pagemill.records import Archive, BookRecord, DatasetFile, FetchedArchive, MemberRecord, PdfRecord, Row
+from pagemill.records import Archive, BookRecord, DatasetFile, FetchedArchive, MemberRecord, PageRecord, PdfRecord, Row
 from pagemill.storage import Store
+
+RUN_FILE = "run.json"  # in a run's folder: the pipeline's arguments
 
 SHARD_STAGES: dict[str, type[Row]] = {
     "fetch_archives": FetchedArchive,
@@ -65,6 +69,19 @@ def find_run(store: Store, parameters: Mapping[str, Any]) -> Run:
         _find_shard(store, shard, parameters) for shard in _plan(archives, parameters.get("max_shards", 100))
     )
     return Run(archives, shards, _find_dataset(store, shards, parameters))
+
+
+def read_run_ledger(folder: Path) -> Iterator[PageRecord]:
+    """Yield the page rows of a run, each once, by the arguments that `pagemill run` left in its folder.
+
+    Raises:
+        FileNotFoundError: The store is not there any more.
+    """
+    arguments = json.loads((folder / RUN_FILE).read_text())
+    store = Store(arguments["store"])
+    books = {book.result for shard in find_run(store, arguments).shards for book in shard.rows("recognize_pages")}
+    for result in sorted(books):
+        yield from read_ledger_file(store, result)
 
 
 def _plan(archives: Manifest[Archive], max_shards: Any) -> list[tuple[Archive, ...]]:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pagemill.runs import RUN_FILE
+
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _EVENTS = {
     "started": re.compile(r"Executing task '?(?P<task>[\w-]+)'?"),
@@ -87,6 +89,7 @@ def run_pipeline(
             log.flush()
             listener.hear(plain)
     folder = max(set(runs.iterdir()) - before - {staged_log}, key=lambda each: each.name, default=runs)
+    (folder / RUN_FILE).write_text(json.dumps(dict(arguments), sort_keys=True, indent=1) + "\n")
     return LocalRun(
         succeeded=listener.succeeded,
         folder=folder,

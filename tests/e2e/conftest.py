@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 DEMO = Path(__file__).parents[2] / "demo"
+PAGEMILL = Path(sys.executable).with_name("pagemill")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Place:
 
     def command(self, *options):
         return [
-            *(Path(sys.executable).with_name("pagemill"), "run", "book-dataset"),
+            *(PAGEMILL, "run", "book-dataset"),
             *("--source", self.source, "--store", self.store, "--publish", self.dataset, "--runs", self.runs),
             *("--checkpoint", DEMO / "checkpoint", "--passwords", DEMO / "passwords.txt"),
             *("--target-tokens", "128", "--max-tokens", "256", "--max-failed-fraction", "0.4"),

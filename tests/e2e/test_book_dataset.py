@@ -16,7 +16,7 @@ import pytest
 
 from pagemill.manifest import Manifest
 from pagemill.records import DatasetFile, MemberRecord, PdfRecord
-from tests.e2e.conftest import DEMO, Place
+from tests.e2e.conftest import DEMO, PAGEMILL, Place
 
 PAGES = {(page["pdf_sha256"], page["page"]): page for page in map(json.loads, (DEMO / "truth.jsonl").open())}
 
@@ -71,6 +71,15 @@ def test_every_page_that_went_in_has_exactly_one_row(finished):
     went_in |= {(pdf, 0) for pdf, record in pdfs.items() if record.num_pages == 0}
     ledger = Counter((row["pdf_sha256"], row["page"]) for row in rows(finished, "pages"))
     assert ledger == Counter(went_in)
+
+
+def test_the_ledger_of_a_run_is_that_of_its_dataset(finished):
+    run = max(finished.runs.glob("book-dataset-*"))
+    shown = [
+        subprocess.run([PAGEMILL, "ledger", place], check=True, capture_output=True, text=True).stdout
+        for place in (run, finished.dataset)
+    ]
+    assert shown[0] == shown[1]
 
 
 def test_bad_members_pdfs_and_pages_appear_with_their_reasons(finished):
