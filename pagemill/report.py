@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from pagemill import __version__
 from pagemill.dataset.card import token_histogram
-from pagemill.ledger import LedgerSummary, read_ledger_file
+from pagemill.ledger import LedgerSummary
 from pagemill.manifest import Manifest
 from pagemill.records import BookRecord, DatasetFile, MemberRecord, PageRecord, PdfRecord, Status
-from pagemill.runs import SHARD_STAGES, Run, ShardRun, find_run
+from pagemill.runs import SHARD_STAGES, Run, ShardRun, find_run, run_pages
 from pagemill.storage import Store
 
 log = logging.getLogger("pagemill")
@@ -129,7 +129,7 @@ def gather_facts(store: Store, run: Run) -> RunFacts:
         for pdf in shard.rows("inspect_pdfs"):
             facts.pdfs.setdefault(pdf.pdf_sha256, pdf)
     facts.drops.update(str(pdf.reason or pdf.status) for pdf in facts.failed_pdfs)
-    for page in _pages(store, run):
+    for page in run_pages(store, run):
         _add_page(facts, page)
     if run.dataset:
         _take_dataset(facts, store, run.dataset)
@@ -181,14 +181,6 @@ def _results(run: Run, stage: str) -> Iterator[BookRecord]:
             if record.result and record.pdf_sha256 not in seen:
                 seen.add(record.pdf_sha256)
                 yield record
-
-
-def _pages(store: Store, run: Run) -> Iterator[PageRecord]:
-    """Yield the page rows of each PDF once, also of books that are still being read."""
-    ledgers = {sha256: names for shard in run.shards for sha256, names in shard.ledgers.items()}
-    for names in ledgers.values():
-        for name in names:
-            yield from read_ledger_file(store, name)
 
 
 def _render(

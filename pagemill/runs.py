@@ -71,6 +71,14 @@ def find_run(store: Store, parameters: Mapping[str, Any]) -> Run:
     return Run(archives, shards, _find_dataset(store, shards, parameters))
 
 
+def run_pages(store: Store, run: Run) -> Iterator[PageRecord]:
+    """Yield the page rows of each PDF once, also of books that are still being read."""
+    ledgers = {sha256: names for shard in run.shards for sha256, names in shard.ledgers.items()}
+    for names in ledgers.values():
+        for name in names:
+            yield from read_ledger_file(store, name)
+
+
 def read_run_ledger(folder: Path) -> Iterator[PageRecord]:
     """Yield the page rows of a run, each once, by the arguments that `pagemill run` left in its folder.
 
@@ -79,9 +87,7 @@ def read_run_ledger(folder: Path) -> Iterator[PageRecord]:
     """
     arguments = json.loads((folder / RUN_FILE).read_text())
     store = Store(arguments["store"])
-    books = {book.result for shard in find_run(store, arguments).shards for book in shard.rows("recognize_pages")}
-    for result in sorted(books):
-        yield from read_ledger_file(store, result)
+    yield from run_pages(store, find_run(store, arguments))
 
 
 def _plan(archives: Manifest[Archive], max_shards: Any) -> list[tuple[Archive, ...]]:

@@ -18,12 +18,39 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 COPY_BYTES = 1 << 20
+WEB_PROTOCOLS = ("http://", "https://")
+READ_TIMEOUT_SECONDS = 60.0
 
 
 def digest(value: Any) -> str:
     """Return the sha256, in hex, of a JSON value written canonically."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """Return the sha256 of a text's letters and digits alone, without case: equal for equal wording."""
+    return hashlib.sha256("".join(filter(str.isalnum, text.casefold())).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a local file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def filesystem_of(uri: str) -> tuple[Any, str]:
+    """Return the fsspec file system of a URI and the path on it.
+
+    Web downloads may take as long as they need while bytes keep coming; listings are never cached.
+    """
+    if uri.startswith(WEB_PROTOCOLS):
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=READ_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS)
+        return fsspec.filesystem("http", client_kwargs={"timeout": timeout}, use_listings_cache=False), uri
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    return filesystem, str(path)
 
 
 class Store:

@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 
 import tenacity
 
-from pagemill.archives.sources import WEB_PROTOCOLS, filesystem_of, version_of
+from pagemill.archives.sources import version_of
 from pagemill.manifest import Manifest, Outcome, Stage
 from pagemill.progress import progress
 from pagemill.records import Archive, FetchedArchive, Volume
-from pagemill.storage import COPY_BYTES, Store, digest
+from pagemill.storage import COPY_BYTES, WEB_PROTOCOLS, Store, digest, filesystem_of
 
 FETCH = Stage("fetch_archives", 1, FetchedArchive)
 READ_AHEAD_BYTES = 8 << 20

@@ -8,14 +8,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import fsspec
 from fsspec.utils import glob_translate
 
 from pagemill.errors import UserError
-from pagemill.storage import digest
-
-WEB_PROTOCOLS = ("http://", "https://")
-READ_TIMEOUT_SECONDS = 60.0
+from pagemill.storage import WEB_PROTOCOLS, digest, filesystem_of
 
 _WILDCARD = re.compile(r"[*?\[]")
 _VERSION_FIELDS = ("etag", "ETag", "lfs", "blob_id", "md5Hash", "mtime", "updated", "LastModified", "Last-Modified")
@@ -39,20 +35,6 @@ class Listing:
 
     files: tuple[SourceFile, ...]
     wanted: str  # "" when the source is a folder; matches one name when it is a single file
-
-
-def filesystem_of(uri: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a URI and the path on it.
-
-    Web downloads may take as long as they need while bytes keep coming; listings are never cached.
-    """
-    if uri.startswith(WEB_PROTOCOLS):
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=READ_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS)
-        return fsspec.filesystem("http", client_kwargs={"timeout": timeout}, use_listings_cache=False), uri
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    return filesystem, str(path)
 
 
 def list_source(source: str) -> Listing:

@@ -13,7 +13,7 @@ from pagemill.errors import UserError
 from pagemill.manifest import Manifest
 from pagemill.progress import track
 from pagemill.records import DatasetFile, Publication
-from pagemill.storage import COPY_BYTES, Store, digest
+from pagemill.storage import COPY_BYTES, Store, digest, file_sha256
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
@@ -268,14 +268,12 @@ def _is_there(file: DatasetFile, target: Store, listed: dict[str, str]) -> bool:
         return False
     if not target.is_local:
         return listed.get(file.path) == file.sha256
-    with Path(target.path(file.path)).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+    return file_sha256(Path(target.path(file.path))) == file.sha256
 
 
 def _copy(file: DatasetFile, store: Store, target: Store) -> None:
     with store.local(file.stored) as path:
-        with path.open("rb") as source:
-            _check_digest(file, hashlib.file_digest(source, "sha256").hexdigest())
+        _check_digest(file, file_sha256(path))
         with path.open("rb") as source, target.writing(file.path) as copy:
             shutil.copyfileobj(source, copy, COPY_BYTES)
 

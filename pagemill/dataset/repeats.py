@@ -1,14 +1,9 @@
 """Finds documents with the same text, wherever their archives lay."""
 
-import hashlib
 from collections.abc import Iterable
 
 from pagemill.records import Document
-
-
-def text_digest(text: str) -> str:
-    """Return the sha256 of a text's letters and digits alone, without case: equal for equal wording."""
-    return hashlib.sha256("".join(filter(str.isalnum, text.casefold())).encode()).hexdigest()
+from pagemill.storage import text_digest
 
 
 class Repeats:

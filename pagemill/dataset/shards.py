@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from pagemill.records import DatasetFile, Row, arrow_schema
-from pagemill.storage import Store
+from pagemill.storage import Store, file_sha256
 
 ROW_GROUP_BYTES = 32 << 20  # of JSON; the Hub asks for at most 100 MB, and memory holds it several times
 
@@ -144,13 +143,8 @@ class ShardWriter:
         stem = f"{self._config}/train-{number:05d}-of-{len(self._shards):05d}"
         for staged, path in ((shard.parquet, f"data/{stem}.parquet"), (shard.jsonl, f"jsonl/{stem}.jsonl.zst")):
             stored = f"{self._folder}/{path}"
-            yield DatasetFile(path, stored, _sha256(staged), staged.stat().st_size, shard.rows, self._config)
+            yield DatasetFile(path, stored, file_sha256(staged), staged.stat().st_size, shard.rows, self._config)
             self._store.adopt(staged, stored)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _to_line(values: dict[str, Any]) -> bytes:

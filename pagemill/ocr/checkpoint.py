@@ -1,18 +1,16 @@
 """Checkpoints: the files of a model, found by path, URI or release tag and verified before they are opened."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-import fsspec
 from tenacity import retry, retry_if_not_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from pagemill.errors import UserError
-from pagemill.storage import Store, digest
+from pagemill.storage import Store, digest, file_sha256, filesystem_of
 
 WEIGHTS = "pytorch_model.bin"
 REQUIRED_FILES = ("config.json", WEIGHTS, "tokenizer.json")
@@ -21,7 +19,6 @@ SUMS = "SHA256SUMS"  # in the folder, as `sha256sum` writes it: what its files m
 RECORD = "sha256.json"  # in the store: what the files of a mirror were at first use
 
 DOWNLOAD_ATTEMPTS = 5
-HTTP_TIMEOUT_SECONDS = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,12 +95,6 @@ def cache_folder() -> Path:
         base = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
         (base / "pagemill").mkdir(parents=True, exist_ok=True)
     return base / "pagemill"
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _verified(folder: Path, name: str, terms: str, expected: str) -> Checkpoint:
@@ -196,17 +187,8 @@ def _check_record(subject: str, sha256: str, wanted: str | None) -> None:
     reraise=True,
 )
 def _download(uri: str, target: Path) -> None:
-    filesystem, path = fsspec.core.url_to_fs(uri, **_transport(uri))
+    filesystem, path = filesystem_of(uri)
     filesystem.get_file(path, str(target))
-
-
-def _transport(uri: str) -> dict[str, object]:
-    if not uri.startswith(("http://", "https://")):
-        return {}
-    import aiohttp
-
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=HTTP_TIMEOUT_SECONDS, sock_read=HTTP_TIMEOUT_SECONDS)
-    return {"client_kwargs": {"timeout": timeout}}
 
 
 def _localised(store: Store, folder: str, files: dict[str, str]) -> Path:

@@ -1,7 +1,6 @@
 """The stage that makes of each book's page ledger one clean, judged document."""
 
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from pagemill.records import (
     Reason,
     Status,
 )
-from pagemill.storage import Store, digest
+from pagemill.storage import Store, digest, text_digest
 from pagemill.text.cleaning import LOOP_REPEATS, RUNNING_MIN_PAGES, RUNNING_SHARE, clean
 from pagemill.text.language import detect, weigh
 from pagemill.text.quality import is_missing, measure
@@ -77,11 +76,6 @@ def clean_documents(
     return CLEAN.once(store, [pages], parameters, body)
 
 
-def normalized_digest(text: str) -> str:
-    """Return the sha256 of a text's letters and digits alone, without case: equal for equal wording."""
-    return hashlib.sha256("".join(filter(str.isalnum, text.casefold())).encode()).hexdigest()
-
-
 @dataclasses.dataclass
 class _Shard:
     """A shard's work: what it needs for every book, and what it has seen and counted so far."""
@@ -101,7 +95,7 @@ class _Shard:
         document = stored or self._make(book, pdf)
         if document is None:
             return self._without_text(book)
-        kept = self.first_with_text.setdefault(normalized_digest(document.text), document.id)
+        kept = self.first_with_text.setdefault(text_digest(document.text), document.id)
         document = dataclasses.replace(document, duplicate_cluster="" if kept == document.id else kept)
         if document != stored:
             self.store.write_bytes(f"{name}.mmd", document.text.encode())

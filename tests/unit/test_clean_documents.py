@@ -7,8 +7,8 @@ import pytest
 
 from pagemill.manifest import Manifest, Outcome, Stage
 from pagemill.records import BookRecord, Document, PageRecord, PdfRecord, Reason, Status
-from pagemill.storage import Store
-from pagemill.text.clean_documents import clean_documents, normalized_digest
+from pagemill.storage import Store, text_digest
+from pagemill.text.clean_documents import clean_documents
 from pagemill.text.cleaning import clean
 
 INSPECT = Stage("inspect_pdfs", 1, PdfRecord)
@@ -172,8 +172,8 @@ def test_of_books_with_one_text_the_first_is_kept(store):
 
 
 def test_wording_is_what_makes_texts_equal():
-    assert normalized_digest("The rain,\n\nit falls!") == normalized_digest("the RAIN it falls")
-    assert normalized_digest("the rain") != normalized_digest("the train")
+    assert text_digest("The rain,\n\nit falls!") == text_digest("the RAIN it falls")
+    assert text_digest("the rain") != text_digest("the train")
 
 
 def test_counts_tell_what_was_made(store):
