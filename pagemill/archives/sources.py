@@ -10,11 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 from fsspec.utils import glob_translate
 
+from pagemill.download import version_of
 from pagemill.errors import UserError
-from pagemill.storage import WEB_PROTOCOLS, digest, filesystem_of
+from pagemill.storage import WEB_PROTOCOLS, filesystem_of
 
 _WILDCARD = re.compile(r"[*?\[]")
-_VERSION_FIELDS = ("etag", "ETag", "lfs", "blob_id", "md5Hash", "mtime", "updated", "LastModified", "Last-Modified")
 _MODIFIED_FIELDS = ("mtime", "updated", "LastModified", "Last-Modified", "last_modified", "last_commit", "created")
 
 
@@ -56,14 +56,6 @@ def list_source(source: str) -> Listing:
         reason = f"cannot be read ({type(error).__name__}: {error})"
         raise UserError(source, reason, "check the address, the network and the credentials") from error
     return listing
-
-
-def version_of(info: dict[str, Any]) -> str:
-    """Return what the source says to tell one version of a file from another; "" if nothing."""
-    for field in _VERSION_FIELDS:
-        if value := info.get(field):
-            return _plain(value)
-    return ""
 
 
 def modified_of(info: dict[str, Any]) -> str:
@@ -151,15 +143,6 @@ def matches(name: str, pattern: str) -> bool:
 def matches_path(path: str, pattern: str) -> bool:
     """Say whether a whole path matches a glob, in any case; only `**` matches across slashes."""
     return re.match(glob_translate(pattern.casefold()), path.casefold()) is not None
-
-
-def _plain(value: Any) -> str:
-    """Return a version as text; a record such as that of a large file is digested."""
-    if isinstance(value, str):
-        return value.strip('"')
-    if isinstance(value, dict):
-        return str(value.get("sha256") or digest(value))
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _iso(value: Any) -> str:

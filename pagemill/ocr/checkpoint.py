@@ -5,20 +5,18 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from tenacity import retry, retry_if_not_exception_type, stop_after_attempt, wait_exponential_jitter
-
+from pagemill.download import RemoteFile, discard, download, partial_file
 from pagemill.errors import UserError
-from pagemill.storage import Store, digest, file_sha256, filesystem_of
+from pagemill.storage import Store, digest, file_sha256
 
 WEIGHTS = "pytorch_model.bin"
 REQUIRED_FILES = ("config.json", WEIGHTS, "tokenizer.json")
 OPTIONAL_FILES = ("special_tokens_map.json", "tokenizer_config.json")
 SUMS = "SHA256SUMS"  # in the folder, as `sha256sum` writes it: what its files must be
 RECORD = "sha256.json"  # in the store: what the files of a mirror were at first use
-
-DOWNLOAD_ATTEMPTS = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +26,16 @@ class Release:
     name: str
     license: str
     uri: str
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)  # sha256 by file name, where it is known
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pin:
+    """A model that is known for what it is wherever it lies."""
+
+    name: str
+    license: str
+    files: Mapping[str, str]  # sha256 by file name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,23 +51,33 @@ class Checkpoint:
 
 _NOUGAT_RELEASES = "https://github.com/facebookresearch/nougat/releases/download"
 
+# Nougat's authors state no digest of these files: they are recorded in the store at first use, and held to that.
 RELEASES = {
     "0.1.0-small": Release("nougat-0.1.0-small", "CC-BY-NC-4.0", f"{_NOUGAT_RELEASES}/0.1.0-small"),
     "0.1.0-base": Release("nougat-0.1.0-base", "CC-BY-NC-4.0", f"{_NOUGAT_RELEASES}/0.1.0-base"),
 }
 
-# Weights that are known for what they are wherever they lie, by the sha256 of pytorch_model.bin: name and licence.
-# A release that is not among them is recorded at first use in the store, and held to that record.
-PINNED = {
-    "e1e0d082ef62d41deec5aba66e770acfb27df8c05e831f9a6d9002b88285521d": ("pagemill-demo", "Apache-2.0"),
-}
+PINNED = (
+    Pin(
+        "pagemill-demo",
+        "Apache-2.0",
+        {
+            "config.json": "fffd6cc26ac8ea20d8eaa1c8e1a35f96d065841ff176d94fb1b648638cb466f8",
+            WEIGHTS: "e1e0d082ef62d41deec5aba66e770acfb27df8c05e831f9a6d9002b88285521d",
+            "tokenizer.json": "dc0dd2d37f5d12687f1f93160e7cf8ef002cd7518a628dd1ed645b985200a706",
+            "special_tokens_map.json": "48f5091434f4a5eb2c6b1f17a0c6eff3571ea9ff5843b95f6a591a55247e70c5",
+            "tokenizer_config.json": "5b56af7f97b81a6850d016b72d72870a22355130198f10ef47ae519346d6498a",
+        },
+    ),
+)
 
 
 def resolve_checkpoint(spec: str, store: Store, *, expected_sha256: str = "") -> Checkpoint:
     """Find the files of a checkpoint, bring them here if they are elsewhere, and verify them.
 
     Nothing is unpickled. A local folder is used where it lies. A release or a URI is mirrored into
-    the store once, under `checkpoints/`, and from then on held to the digests of that first time.
+    the store once, under `checkpoints/`, and from then on held to the digests of that first time; what
+    `RELEASES` and `PINNED` say of a file holds before that.
 
     Args:
         spec: A local folder, the URI of a folder (`gs://…`, `https://…`) or a tag of `RELEASES`; with
@@ -69,19 +87,20 @@ def resolve_checkpoint(spec: str, store: Store, *, expected_sha256: str = "") ->
 
     Raises:
         UserError: The checkpoint is not there, lacks a file, or is not what it should be.
+        DownloadError: A file could not be had after all attempts.
     """
     spec, _, pinned = spec.partition("@sha256:")
     release = RELEASES.get(spec)
     if release:
-        folder = _mirror(release.uri, store, f"checkpoints/{spec}")
+        folder = _mirror(release.uri, store, f"checkpoints/{spec}", release.files)
     elif spec and Path(spec).is_dir():
         folder = Path(spec).resolve()
     elif "://" in spec:
-        folder = _mirror(spec.rstrip("/"), store, f"checkpoints/{digest(spec.rstrip('/'))[:16]}")
+        folder = _mirror(spec.rstrip("/"), store, f"checkpoints/{digest(spec.rstrip('/'))[:16]}", {})
     else:
         mend = f"give a folder, the URI of one, or one of: {', '.join(RELEASES)}"
         raise UserError(f"checkpoint {spec}", "there is no such folder or release", mend)
-    own_name = spec.rstrip("/").rsplit("/", 1)[-1] if "://" in spec else folder.name
+    own_name = _name_of(spec) if "://" in spec else folder.name
     name, terms = (release.name, release.license) if release else (own_name, "unknown")
     return _verified(folder, name, terms, (pinned or expected_sha256).lower())
 
@@ -102,27 +121,38 @@ def _verified(folder: Path, name: str, terms: str, expected: str) -> Checkpoint:
         if not (folder / file).is_file():
             mend = f"a checkpoint is a folder with {', '.join(REQUIRED_FILES)}"
             raise UserError(str(folder / file), "the file is missing", mend)
-        _check_json(folder / file)
+        _check_json(folder / file, str(folder / file))
     files = {file: file_sha256(folder / file) for file in REQUIRED_FILES + OPTIONAL_FILES if (folder / file).is_file()}
     _check_sums(folder, files)
     whole = digest(files)
     if expected and expected not in (whole, files[WEIGHTS]):
         reason = f"its sha256 is {whole} (of {WEIGHTS}: {files[WEIGHTS]}), not {expected}"
         raise UserError(f"checkpoint {folder}", reason, "give the checkpoint of this digest, or its own digest")
-    name, terms = PINNED.get(files[WEIGHTS], (name, terms))
+    for pin in PINNED:
+        if pin.files[WEIGHTS] == files[WEIGHTS]:
+            _check_pinned(folder, files, pin)
+            name, terms = pin.name, pin.license
     return Checkpoint(folder, whole, name, terms, files)
 
 
-def _check_json(path: Path) -> None:
+def _check_pinned(folder: Path, files: dict[str, str], pin: Pin) -> None:
+    """Hold the files beside known weights to what belongs to them: with another tokenizer they read another text."""
+    for file, sha256 in files.items():
+        if pin.files.get(file, sha256) != sha256:
+            reason = f"its sha256 is {sha256}, but that of {pin.name} is {pin.files[file]}"
+            raise UserError(str(folder / file), reason, "copy the checkpoint again from where it came")
+
+
+def _check_json(path: Path, subject: str) -> None:
     """Refuse a configuration or tokenizer that is no JSON object, such as an error page that was saved."""
-    if path.suffix != ".json":
+    if not subject.endswith(".json"):
         return
     try:
         whole = isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
     except ValueError:
         whole = False
     if not whole:
-        raise UserError(str(path), "the file is no JSON object", "copy the checkpoint again from where it came")
+        raise UserError(subject, "the file is no JSON object", "copy the checkpoint again from where it came")
 
 
 def _check_sums(folder: Path, files: dict[str, str]) -> None:
@@ -140,55 +170,73 @@ def _check_sums(folder: Path, files: dict[str, str]) -> None:
             )
 
 
-def _mirror(uri: str, store: Store, folder: str) -> Path:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Known:
+    """What the files of a mirror must be, by name: as the release is pinned, and as they were at first use."""
+
+    pinned: Mapping[str, str]
+    recorded: Mapping[str, str] | None  # None at first use
+
+    def check(self, subject: str, sha256: str) -> None:
+        """Refuse a file, named by its path or URI, with another digest."""
+        file = _name_of(subject)
+        if self.pinned.get(file, sha256) != sha256:
+            reason = f"its sha256 is {sha256}, but that of this release is {self.pinned[file]}"
+            raise UserError(subject, reason, "find out why it changed; a file in the store is fetched again if deleted")
+        if self.recorded is not None and self.recorded[file] != sha256:
+            reason = f"its sha256 is {sha256}, but at first use it was {self.recorded[file]}"
+            mend = f"find out why it changed; to accept it, delete the folder of {RECORD} in the store's checkpoints/"
+            raise UserError(subject, reason, mend)
+
+
+def _mirror(uri: str, store: Store, folder: str, pinned: Mapping[str, str]) -> Path:
     """Bring the files of a folder elsewhere into the store, then to a local path."""
-    record_name = f"{folder}/{RECORD}"
-    record = store.read_json(record_name) if store.exists(record_name) else None
-    found = {}
-    for file in REQUIRED_FILES + OPTIONAL_FILES:
-        wanted = None if record is None else record["files"].get(file, "")
-        if wanted != "" and (sha256 := _mirror_file(f"{uri}/{file}", store, f"{folder}/{file}", wanted)):
-            found[file] = sha256
-    if record is None:
-        store.write_json(record_name, {"uri": uri, "files": found})
-    return _localised(store, folder, found)
+    record = f"{folder}/{RECORD}"
+    known = _Known(pinned, store.read_json(record)["files"] if store.exists(record) else None)
+    wanted = [file for file in REQUIRED_FILES + OPTIONAL_FILES if known.recorded is None or file in known.recorded]
+    digests = {file: _mirror_file(f"{uri}/{file}", store, f"{folder}/{file}", known) for file in wanted}
+    files = {file: sha256 for file, sha256 in digests.items() if sha256}
+    if known.recorded is None:
+        store.write_json(record, {"uri": uri, "files": files})
+    return _localised(store, folder, files)
 
 
-def _mirror_file(uri: str, store: Store, name: str, wanted: str | None) -> str:
+def _mirror_file(uri: str, store: Store, name: str, known: _Known) -> str:
     """Bring one file into the store and return its sha256, "" for an optional one that is not there."""
-    if store.exists(name):
-        with store.local(name) as path:
-            sha256 = file_sha256(path)
-        _check_record(store.uri_of(name), sha256, wanted)
-        return sha256
-    with store.staging() as staged:
-        try:
-            _download(uri, staged)
-        except FileNotFoundError:
-            if uri.rsplit("/", 1)[-1] in OPTIONAL_FILES:
-                return ""
-            raise UserError(uri, "the file is missing", "look whether the address of the checkpoint is right") from None
-        sha256 = file_sha256(staged)
-        _check_record(uri, sha256, wanted)
-        store.adopt(staged, name)
+    if not store.exists(name):
+        with partial_file(store, digest([uri, name])[:32]) as part:
+            # Another process may have brought it while this one waited for the lock.
+            if not store.exists(name):
+                return _bring(uri, part, store, name, known)
+    with store.local(name) as path:
+        sha256 = file_sha256(path)
+    known.check(store.uri_of(name), sha256)
     return sha256
 
 
-def _check_record(subject: str, sha256: str, wanted: str | None) -> None:
-    if wanted is not None and sha256 != wanted:
-        mend = f"find out why it changed; to accept it, delete the folder of {RECORD} in the store's checkpoints/"
-        raise UserError(subject, f"its sha256 is {sha256}, but at first use it was {wanted}", mend)
+def _bring(uri: str, part: Path, store: Store, name: str, known: _Known) -> str:
+    """Download one file, and keep it when it is what it must be."""
+    file = _name_of(uri)
+    try:
+        lasting = (FileNotFoundError, PermissionError)
+        sha256 = download(RemoteFile(uri), part, lasting=lasting, description=f"download bytes of {file}")
+    except FileNotFoundError:
+        discard(part)
+        if file in OPTIONAL_FILES and known.recorded is None:
+            return ""
+        raise UserError(uri, "the file is missing", "look whether the address of the checkpoint is right") from None
+    try:
+        _check_json(part, uri)
+        known.check(uri, sha256)
+    except UserError:
+        discard(part)
+        raise
+    store.adopt(part, name)
+    return sha256
 
 
-@retry(
-    retry=retry_if_not_exception_type((FileNotFoundError, PermissionError)),
-    stop=stop_after_attempt(DOWNLOAD_ATTEMPTS),
-    wait=wait_exponential_jitter(initial=0.5, max=20),
-    reraise=True,
-)
-def _download(uri: str, target: Path) -> None:
-    filesystem, path = filesystem_of(uri)
-    filesystem.get_file(path, str(target))
+def _name_of(uri: str) -> str:
+    return uri.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _localised(store: Store, folder: str, files: dict[str, str]) -> Path:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from pagemill.archives import FetchError, discover_archives, fetch, fetch_archives, plan_shards, read_shard
+from pagemill import download
+from pagemill.archives import FetchError, discover_archives, fetch_archives, plan_shards, read_shard
 from pagemill.manifest import Manifest
 from pagemill.records import Archive, FetchedArchive
 from pagemill.storage import Store, digest
@@ -28,7 +29,7 @@ BOOK = random.Random(7).randbytes(3_000_000)
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "RETRY_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(download, "RETRY_FIRST_SECONDS", 0.0)
 
 
 @pytest.fixture
