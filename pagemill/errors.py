@@ -8,7 +8,10 @@ class UserError(Exception):
     """
 
     def __init__(self, subject: str, reason: str, mend: str) -> None:
-        super().__init__(f"{subject}: {reason}; {mend}".replace("\n", " "))
+        super().__init__(subject, reason, mend)  # so that it travels between processes
         self.subject = subject
         self.reason = reason
         self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.reason}; {self.mend}".replace("\n", " ")

@@ -4,7 +4,9 @@
 
 import pytest
 
-from pagemill.text.language import SAMPLE_CHARACTERS, detect, weigh, words_alone
+from pagemill.errors import UserError
+from pagemill.language import SAMPLE_CHARACTERS, check_languages, detect_plain, known_languages, weigh
+from pagemill.text.language import detect, words_alone
 
 SENTENCES = {
     "en": "The boiling point of water depends on the pressure of the air above it, and falls as one climbs.",
@@ -56,6 +58,29 @@ def test_a_long_text_is_judged_from_samples_all_over_it():
 
 def test_capitals_are_read_as_words():
     assert detect(SENTENCES["en"].upper())[0] == "en"
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_a_plain_text_is_told_as_it_stands(language):
+    assert detect_plain(f"{SENTENCES[language][:40]}\n{SENTENCES[language][40:]}")[0] == language
+
+
+@pytest.mark.parametrize("text", ["", "\n", "12.5 % (3)"])
+def test_a_plain_text_without_letters_has_no_language(text):
+    assert detect_plain(text) == ("und", 0.0)
+
+
+def test_the_languages_that_are_known_are_those_of_the_model():
+    assert len(known_languages()) == 176
+    assert known_languages() > set(SENTENCES)
+    check_languages(SENTENCES)
+    check_languages([])
+
+
+@pytest.mark.parametrize("code", ["english", "EN", "eng", "und", ""])
+def test_a_language_that_is_not_known_is_the_users_mistake(code):
+    with pytest.raises(UserError, match=f"language {code}: is not known; give codes"):
+        check_languages(["en", code])
 
 
 def test_a_book_is_weighed_by_the_characters_of_its_pages():
