@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from multiprocessing import connection
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pagemill.records import Reason
 
@@ -25,6 +25,7 @@ ItemT = TypeVar("ItemT")
 ValueT = TypeVar("ValueT")
 
 START_LIMIT_SECONDS = 120.0
+START_ATTEMPTS = 3
 OUT_OF_MEMORY_EXIT = 86
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _STDERR = 2
@@ -96,17 +97,15 @@ def in_children(
         Exception: What importing `function` in a child raises.
     """
     workers = workers or cpu_count()
-    crew = _Crew(function, workers, time_limit_seconds, memory_limit_bytes)
     waiting: deque[Future[Answer[ItemT, ValueT]]] = deque()
-    try:
+    crew = Crew(function, workers=workers, time_limit_seconds=time_limit_seconds, memory_limit_bytes=memory_limit_bytes)
+    with crew:
         for item in items:
             waiting.append(crew.submit(item))
             if len(waiting) >= (ahead or 2 * workers):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:
-        crew.close()
 
 
 def cpu_count() -> int:
@@ -114,20 +113,40 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class _Crew:
-    """Threads that own one child each; a child lives and ends with its thread."""
+class Crew(Generic[ItemT, ValueT]):
+    """Children that compute `function(item)` of whatever is submitted, until the crew is closed.
 
-    def __init__(self, function: Any, workers: int, time_limit_seconds: float, memory_limit_bytes: int) -> None:
+    Args:
+        function: As for `in_children`, and so are the other arguments.
+        workers: Children at once; 0 for one a CPU.
+        time_limit_seconds: For one item.
+        memory_limit_bytes: Address space of a child; 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[ItemT], ValueT],
+        *,
+        workers: int = 0,
+        time_limit_seconds: float = 60.0,
+        memory_limit_bytes: int = 0,
+    ) -> None:
         self.order = pickle.dumps((function, memory_limit_bytes))
         self.time_limit_seconds = time_limit_seconds
-        self.tasks: queue.SimpleQueue[tuple[Any, Future[Any]] | None] = queue.SimpleQueue()
+        self.tasks: queue.SimpleQueue[tuple[ItemT, Future[Answer[ItemT, ValueT]]] | None] = queue.SimpleQueue()
         self.closed, self.closing = connection.Pipe(duplex=False)
-        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        # A child lives and ends with the thread that owns it.
+        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers or cpu_count())]
         for thread in self.threads:
             thread.start()
 
-    def submit(self, item: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+    def submit(self, item: ItemT) -> "Future[Answer[ItemT, ValueT]]":
+        """Have an item worked on; its future's callbacks run on a thread of the crew, so they must be quick.
+
+        The future raises ChildLost when children cannot start, and what importing `function` raises; it is
+        cancelled when the crew is closed before.
+        """
+        future: Future[Answer[ItemT, ValueT]] = Future()
         self.tasks.put((item, future))
         return future
 
@@ -138,15 +157,28 @@ class _Crew:
             self.tasks.put(None)
         for thread in self.threads:
             thread.join()
+        while not self.tasks.empty():
+            if task := self.tasks.get():
+                task[1].cancel()
         self.closed.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _work(self) -> None:
         child: _Child | None = None
         try:
-            while (task := self.tasks.get()) is not None and not self.closed.poll():
+            while (task := self.tasks.get()) is not None:
                 item, future = task
+                if self.closed.poll():
+                    future.cancel()
+                if not future.set_running_or_notify_cancel():
+                    continue
                 try:
-                    child = child or _Child(self.order, self.closed)
+                    child = child or self._new_child()
                     answer = child.ask(item, self.time_limit_seconds)
                 except Exception as error:
                     future.set_exception(error)
@@ -158,6 +190,13 @@ class _Crew:
         finally:
             if child is not None:
                 child.end()
+
+    def _new_child(self) -> "_Child":
+        """Start a child; one that is killed before it is ready is not yet a reason to give up."""
+        for _ in range(START_ATTEMPTS - 1):
+            with contextlib.suppress(ChildLost):
+                return _Child(self.order, self.closed)
+        return _Child(self.order, self.closed)
 
 
 class _Child:
@@ -233,7 +272,7 @@ class _Child:
 def serve(handle: int, parent: int) -> None:
     """Answer the parent's questions until its end of the line closes: the whole life of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    die_with_parent(parent)
     os.set_inheritable(handle, False)
     line: connection.Connection[Any, Any] = connection.Connection(handle)
     try:
@@ -287,7 +326,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _die_with(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent goes, even while it hangs in C code."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

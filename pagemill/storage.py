@@ -162,6 +162,12 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.rm_file(self.path(name))
 
+    def delete_folder(self, folder: str) -> None:
+        """Remove a folder that has become empty, where a folder is more than the beginning of names."""
+        if self.is_local:
+            with contextlib.suppress(OSError):
+                Path(self.path(folder)).rmdir()
+
     def read_bytes(self, name: str) -> bytes:
         """Return a whole file; raises FileNotFoundError."""
         with self.reading(name) as stream:

@@ -1,6 +1,7 @@
 """Rendering: the very pixels of stock Nougat, and errors for what has no pixels."""
 
 import importlib.util
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 from pikepdf import Array
 from PIL import Image, ImageChops
+from pypdfium2 import raw as pdfium
 
 from pagemill.children import in_children
-from pagemill.pages.document import open_document
+from pagemill.pages.document import OPEN_DOCUMENTS, open_document
 from pagemill.pages.render import MAX_PIXELS, RenderedPage, RenderError, render_page
 from pagemill.records import Reason
 from tests import pdfs
@@ -92,14 +94,64 @@ def test_pages_in_any_order_and_through_children_are_the_same(tmp_path: Path) ->
     assert [answer.value for answer in in_children(render_job, jobs, workers=2)] == expected
 
 
-def test_the_document_stays_open_for_the_next_page_of_the_same_book(tmp_path: Path) -> None:
-    path = write(tmp_path, BOOK)
-    open_document.cache_clear()
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count how often PDFium opens and closes a document, beginning with none open."""
+    open_document.close()
+    counted: Counter[str] = Counter()
 
-    for number in (1, 2, 3):
-        render_page(path, number)
+    def count(name: str) -> None:
+        function = getattr(pdfium, name)
 
-    assert (open_document.cache_info().misses, open_document.cache_info().hits) == (1, 2)
+        def counting(*arguments: Any) -> Any:
+            counted[name] += 1
+            return function(*arguments)
+
+        monkeypatch.setattr(pdfium, name, counting)
+
+    count("FPDF_LoadDocument")
+    count("FPDF_CloseDocument")
+    return counted
+
+
+def copies(folder: Path, count: int) -> list[str]:
+    paths = [folder / f"{number}.pdf" for number in range(count)]
+    for path in paths:
+        path.write_bytes(BOOK)
+    return [str(path) for path in paths]
+
+
+def test_documents_stay_open_for_the_next_pages_of_a_few_books(tmp_path: Path, calls: Counter[str]) -> None:
+    paths = copies(tmp_path, OPEN_DOCUMENTS)
+
+    for page in (1, 2, 3):
+        for path in paths:
+            render_page(path, page)
+
+    assert calls == {"FPDF_LoadDocument": OPEN_DOCUMENTS}
+
+
+def test_a_document_is_closed_when_others_took_its_place(tmp_path: Path, calls: Counter[str]) -> None:
+    first, *others = copies(tmp_path, OPEN_DOCUMENTS + 2)
+
+    render_page(first, 1)
+    for path in others:
+        render_page(first, 2)  # used again and again, so it is never the one that gives way
+        render_page(path, 1)
+
+    assert calls == {"FPDF_LoadDocument": OPEN_DOCUMENTS + 2, "FPDF_CloseDocument": 2}
+    render_page(first, 3)
+    assert calls["FPDF_LoadDocument"] == OPEN_DOCUMENTS + 2
+
+
+def test_a_document_that_is_of_no_use_is_closed(tmp_path: Path, calls: Counter[str]) -> None:
+    path = write(tmp_path, pdfs.without_pages())
+
+    for _ in range(2):
+        with pytest.raises(RenderError, match="the PDF has no page"):
+            render_page(path, 1)
+
+    assert calls == {"FPDF_LoadDocument": 2, "FPDF_CloseDocument": 2}
 
 
 @pytest.mark.parametrize("page", [0, -1, 4])
