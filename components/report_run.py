@@ -17,6 +17,9 @@ def report_run(
     max_shards: int,
     passwords: str,
     fallback: str,
+    min_agreement: float,
+    languages: str,
+    retry: str,
     tokenizer: str,
     target_tokens: int,
     max_tokens: int,
@@ -42,6 +45,9 @@ def report_run(
         max_shards: See there.
         passwords: See there.
         fallback: See there.
+        min_agreement: See there.
+        languages: See there.
+        retry: See there.
         tokenizer: See there.
         target_tokens: See there.
         max_tokens: See there.

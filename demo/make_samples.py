@@ -18,7 +18,7 @@ from PIL import Image
 from rar_volumes import volumes
 from typesetting import read_pages, typeset
 
-from pagemill.ocr.words import provide_word_list
+from pagemill.ocr.nougat.words import provide_word_list
 
 DEMO = Path(__file__).parent
 SAMPLES = DEMO / "samples"

@@ -19,7 +19,7 @@ import torch
 from make_samples import DEMO, make_books
 from torch.nn.functional import cross_entropy
 
-from pagemill.ocr.words import provide_word_list
+from pagemill.ocr.nougat.words import provide_word_list
 
 CHECKPOINT = DEMO / "checkpoint"
 SEED = 7

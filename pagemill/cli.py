@@ -68,9 +68,22 @@ def ocr(
     pdfs: Annotated[list[Path], typer.Argument(help="PDF files.")],
     checkpoint: Annotated[str, typer.Option(help="Folder, `gs://` folder or release tag of the Nougat weights.")],
     out: Annotated[Path, typer.Option(help="Folder for the .mmd files and ledger.jsonl.")],
-    fallback: Annotated[str, typer.Option(help="`text-layer` or `none`: what stands in for a failed page.")] = "none",
-    batch_size: Annotated[int, typer.Option(help="Pages a batch; 0 chooses by device and memory.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes with a model each; 0: one a GPU, one on a CPU.")] = 0,
+    instances_per_gpu: Annotated[int, typer.Option(min=1, help="Models on each GPU.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=0, help="Pages a batch; 0 chooses by device and memory.")] = 0,
+    fallback: Annotated[
+        str, typer.Option(help="`text-layer`, `ocr` or `none`: what stands in for a failed or doubtful page.")
+    ] = "none",
+    retry: Annotated[
+        str, typer.Option(help="`failed`, `truncated` or `all`: such pages of earlier runs once more; `none`.")
+    ] = "none",
+    resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on from earlier runs.")] = True,
+    languages: Annotated[str, typer.Option(help="Skip pages surely in none of these (`en,de`); empty for any.")] = "",
+    engine: Annotated[
+        str, typer.Option(help="`nougat`, `nougat-reference`, `rapidocr`, or a module's name.")
+    ] = "nougat",
     device: Annotated[str, typer.Option(help="`cpu`, `cuda`, or `auto`.")] = "auto",
+    precision: Annotated[str, typer.Option(help="`bf16`, `fp32`, or `auto`.")] = "auto",
 ) -> None:
     """Read PDFs with Nougat: one .mmd a PDF, one ledger row a page. Goes on where it was stopped.
 
@@ -78,7 +91,21 @@ def ocr(
     """
     from pagemill.ocr import read_pdfs
 
-    records = read_pdfs(pdfs, out, checkpoint=checkpoint, fallback=fallback, batch_size=batch_size, device=device)
+    records = read_pdfs(
+        pdfs,
+        out,
+        checkpoint=checkpoint,
+        workers=workers,
+        instances_per_gpu=instances_per_gpu,
+        batch_size=batch_size,
+        fallback=fallback,
+        retry=retry,
+        resume=resume,
+        languages=languages,
+        engine=engine,
+        device=device,
+        precision=precision,
+    )
     _print_statuses(records, out / "ledger.jsonl")
 
 

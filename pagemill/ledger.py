@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PAGES_FOLDER = "pages"  # of a store: pages/<key>/<pdf>.jsonl
+READINGS_FOLDER = "readings"  # of a store: what was read, before a ledger is made of it
 DATASET_FOLDER = "data/pages"  # of a built dataset: data/pages/*.parquet
 MEND = "give a store, a folder with data/pages/*.parquet or a ledger.jsonl"
 LEDGER_FILE = "ledger.jsonl"  # of a folder of texts
@@ -91,8 +92,8 @@ def read_ledger(store_or_run: str) -> Iterator[PageRecord]:
         return read_ledger_file(place, LEDGER_FILE)
     if parquet := [name for name in place.names(DATASET_FOLDER) if name.endswith(".parquet")]:
         return _read_parquet(place, parquet)
-    if folders := place.folders(PAGES_FOLDER):
-        return _read_folders(place, folders)
+    if place.folders(PAGES_FOLDER) or place.folders(READINGS_FOLDER):
+        return _read_store(place)
     raise UserError(store_or_run, "holds no page ledger", MEND)
 
 
@@ -108,21 +109,43 @@ def ledger_frame(store_or_run: str) -> "pandas.DataFrame":
     return frame.astype({"status": "category", "reason": "category", "engine": "category"})
 
 
-def _read_folders(store: Store, folders: list[str]) -> Iterator[PageRecord]:
-    for folder in folders:
-        for name in ledger_files(store.names(folder)):
+def _read_store(store: Store) -> Iterator[PageRecord]:
+    done = set()
+    for folder in store.folders(PAGES_FOLDER):
+        for name in store.names(folder):
+            done.add(pdf_of(name))
             yield from read_ledger_file(store, name)
+    for folder in store.folders(READINGS_FOLDER):
+        for pdf_sha256, names in readings_in(store, folder).items():
+            if pdf_sha256 not in done:
+                yield from read_readings(store, names)
 
 
-def ledger_files(names: Iterable[str]) -> list[str]:
-    """Choose, of the files in a folder of ledgers, those that give every page once.
+def readings_in(store: Store, folder: str) -> dict[str, list[str]]:
+    """Return what was read under one configuration, by PDF: the whole book, or the ranges of pages so far."""
+    found = {pdf_of(name): [name] for name in store.names(folder) if name.endswith(".jsonl")}
+    begun = {pdf_of(book): book for book in store.folders(folder)}
+    parts = {
+        pdf_sha256: [name for name in store.names(book) if name.endswith(".jsonl")]
+        for pdf_sha256, book in begun.items()
+        if pdf_sha256 not in found
+    }
+    return found | {pdf_sha256: names for pdf_sha256, names in parts.items() if names}
 
-    `<pdf>.jsonl` is a whole book; `<pdf>.jsonl.<pages>` is a part of one that is still being read,
-    and is left out when the whole is there.
-    """
-    ledgers = [name for name in names if ".jsonl" in name]
-    whole = {name for name in ledgers if name.endswith(".jsonl")}
-    return [name for name in ledgers if name in whole or name.rpartition(".jsonl")[0] + ".jsonl" not in whole]
+
+def read_readings(store: Store, names: Iterable[str]) -> Iterator[PageRecord]:
+    """Yield the pages in the files of one book; one that was read twice counts once."""
+    seen = set()
+    for name in names:
+        for row in read_ledger_file(store, name):
+            if row.page not in seen:
+                seen.add(row.page)
+                yield row
+
+
+def pdf_of(name: str) -> str:
+    """Return which PDF a file or folder of pages belongs to."""
+    return name.rsplit("/", 1)[-1].split(".", 1)[0]
 
 
 def read_ledger_file(store: Store, name: str) -> Iterator[PageRecord]:

@@ -53,6 +53,10 @@ class Reason(enum.StrEnum):
     REPETITION_FROM_START = "repetition_from_start"
     LENGTH_LIMIT = "length_limit"
     MODEL_ERROR = "model_error"
+    CLEANUP_FAILED = "cleanup_failed"
+    CLEANUP_TIME_LIMIT = "cleanup_time_limit"
+    OTHER_LANGUAGE = "other_language"
+    LOW_AGREEMENT = "low_agreement"
     # documents
     NO_TEXT = "no_text"
     DUPLICATE_TEXT = "duplicate_text"
@@ -174,6 +178,7 @@ class PageRecord(Row):
     tokens: int
     seconds: float
     agreement: float | None = None  # with the text layer, 0 to 1
+    rendering: str = ""  # of the attempt that gave the text: "96 dpi"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

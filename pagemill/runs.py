@@ -1,14 +1,13 @@
 """Finds what a run of the book pipeline has left in the store, as far as it came."""
 
 import dataclasses
-import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pagemill.errors import UserError
-from pagemill.ledger import PAGES_FOLDER, ledger_files, read_ledger_file
+from pagemill.ledger import READINGS_FOLDER, read_readings, readings_in
 from pagemill.manifest import Manifest, find_manifest
 from pagemill.records import Archive, BookRecord, DatasetFile, FetchedArchive, MemberRecord, PageRecord, PdfRecord, Row
 from pagemill.storage import Store
@@ -75,8 +74,7 @@ def run_pages(store: Store, run: Run) -> Iterator[PageRecord]:
     """Yield the page rows of each PDF once, also of books that are still being read."""
     ledgers = {sha256: names for shard in run.shards for sha256, names in shard.ledgers.items()}
     for names in ledgers.values():
-        for name in names:
-            yield from read_ledger_file(store, name)
+        yield from read_readings(store, names)
 
 
 def read_run_ledger(folder: Path) -> Iterator[PageRecord]:
@@ -123,24 +121,17 @@ def _find_ledgers(store: Store, found: Mapping[str, Manifest[Any]]) -> dict[str,
 
 
 def _find_unfinished(store: Store, pdfs: set[str]) -> dict[str, tuple[str, ...]]:
-    """Return the ledgers of PDFs that are being read: in the folder with parts of them, or in the only one.
+    """Return what was read of PDFs so far: in the folder with ranges of pages, or in the only one.
 
     Which configuration reads them is not recorded before the stage is done. Where several could, none is taken.
     """
     in_folders = []
-    for folder in store.folders(PAGES_FOLDER):
-        of_pdfs = (name for name in store.names(folder) if _pdf_of(name) in pdfs)
-        if names := ledger_files(of_pdfs):
-            in_folders.append(names)
-    being_read = [names for names in in_folders if not all(name.endswith(".jsonl") for name in names)] or in_folders
-    if len(being_read) != 1:
-        return {}
-    ordered = sorted(being_read[0], key=_pdf_of)
-    return {sha256: tuple(names) for sha256, names in itertools.groupby(ordered, _pdf_of)}
-
-
-def _pdf_of(ledger_file: str) -> str:
-    return ledger_file.rsplit("/", 1)[-1].split(".", 1)[0]
+    for folder in store.folders(READINGS_FOLDER):
+        of_pdfs = {pdf: tuple(names) for pdf, names in readings_in(store, folder).items() if pdf in pdfs}
+        if of_pdfs:
+            in_folders.append((of_pdfs, store.folders(folder)))
+    being_read = [of_pdfs for of_pdfs, begun in in_folders if begun] or [of_pdfs for of_pdfs, _ in in_folders]
+    return being_read[0] if len(being_read) == 1 else {}
 
 
 def _find_dataset(

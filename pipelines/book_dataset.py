@@ -26,7 +26,12 @@ def book_dataset(
     max_shards: int = 100,
     passwords: str = "",
     fallback: str = "none",
+    min_agreement: float = 0.5,
+    languages: str = "",
+    retry: str = "none",
     batch_size: int = 0,
+    workers: int = 0,
+    instances_per_gpu: int = 1,
     tokenizer: str = "",
     target_tokens: int = 512,
     max_tokens: int = 1024,
@@ -47,8 +52,14 @@ def book_dataset(
         pattern: Which file names are archives.
         max_shards: At most so many shards, 1 to 100.
         passwords: File of archive passwords, one a line, or `env:NAME`. Only this name is recorded.
-        fallback: `text-layer` takes the PDF's own text for a page that Nougat failed on; `none` does not.
+        fallback: `text-layer` takes the PDF's own text for a page that Nougat failed on, or that disagrees with it;
+            `ocr` also has pages without such text read by rapidocr; `none` does neither.
+        min_agreement: Pages that agree less than this with the PDF's own text are flagged; 0 to 1.
+        languages: Pages that are surely in no language of this list (`en,de`) are skipped; empty for any.
+        retry: Rounds of reading again, rendered otherwise: `failed`, `truncated` or `all`, with commas; or `none`.
         batch_size: Pages a batch; 0 chooses by device and memory.
+        workers: Processes with a model each; 0 for one a GPU, times instances_per_gpu.
+        instances_per_gpu: Models on each GPU.
         tokenizer: A tokenizer.json, or a folder that holds one, to measure chunks with; "" takes the checkpoint's.
         target_tokens: Length that chunks are filled up to.
         max_tokens: Length that no chunk exceeds, but for a single equation that is longer.
@@ -68,6 +79,9 @@ def book_dataset(
         max_shards=max_shards,
         passwords=passwords,
         fallback=fallback,
+        min_agreement=min_agreement,
+        languages=languages,
+        retry=retry,
         tokenizer=tokenizer,
         target_tokens=target_tokens,
         max_tokens=max_tokens,
@@ -85,7 +99,16 @@ def book_dataset(
             members = extract_pdfs(shard=shard, store=store, passwords=passwords).set_retry(2)
             pdfs = inspect_pdfs(members=members.outputs["members"], store=store).set_retry(2)
             pages = recognize_pages(
-                pdfs=pdfs.outputs["pdfs"], store=store, checkpoint=checkpoint, fallback=fallback, batch_size=batch_size
+                pdfs=pdfs.outputs["pdfs"],
+                store=store,
+                checkpoint=checkpoint,
+                fallback=fallback,
+                min_agreement=min_agreement,
+                languages=languages,
+                retry=retry,
+                batch_size=batch_size,
+                workers=workers,
+                instances_per_gpu=instances_per_gpu,
             ).set_retry(2)
             documents = clean_documents(pages=pages.outputs["pages"], store=store).set_retry(2)
             chunks = chunk_documents(

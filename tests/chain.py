@@ -201,6 +201,7 @@ def _recognize(store: Store, pdf: SamplePdf) -> BookRecord:
     result = f"pages/ocr/{pdf.sha256}.jsonl"
     rows = page_rows(pdf)
     store.write_jsonl(result, (row.to_dict() for row in rows))
+    store.write_jsonl(result.replace("pages/", "readings/", 1), (row.to_dict() for row in rows))
     status, reason = (Status.OK, None) if pdf.pages else (Status.FAILED, Reason.BROKEN_PDF)
     return BookRecord(pdf.sha256, result, len(rows), status, reason)
 

@@ -1,59 +1,162 @@
-"""A stand-in for an OCR engine that starts in no time: it "reads" how much ink a page bears."""
+"""A stand-in for an OCR engine that starts in no time: it "reads" how much ink a page bears.
 
+It is an engine by its dotted name, `tests.light_engine`, in every process. How it behaves stands in
+`light.json` in the checkpoint's folder; what it read is written, a line a page, to `light.log` there.
+"""
+
+import dataclasses
+import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from pagemill.ocr.engine import EngineLost, PageText
-from pagemill.pages.render import render_page
+from pagemill.ocr.engine import Draft, EngineLost, PageInput, PageText
 from pagemill.records import Reason, Status
 
+ENGINE = "tests.light_engine"
+BAR_POINTS, PAGE_POINTS = 3, 420  # of the red bar for each number, and of the width of `pdfs.book`
+FILES = {"config.json": "{}", "tokenizer.json": "{}", "pytorch_model.bin": "light"}
 
-class LightPreparePage:
-    """Renders a page in a child, as the real one does; some pages hang, crash or raise there."""
 
-    def __init__(self, engine, checkpoint, dpi: int, troubles: Mapping[int, str] | None = None) -> None:
-        self.dpi, self.troubles = dpi, troubles or {}
+@dataclasses.dataclass(frozen=True)
+class Behaviour:
+    """What goes wrong, by page number, and how long things take."""
 
-    def __call__(self, order):
-        trouble = self.troubles.get(order.page)
-        if trouble == "hang":
-            time.sleep(600)
-        if trouble == "crash":
-            os.kill(os.getpid(), 9)
-        if trouble == "raise":
-            raise ValueError("no such colour space")
-        pixels = np.asarray(render_page(order.path, order.page, self.dpi).image())
-        return None if pixels.min() == pixels.max() else np.float32([order.page, (pixels < 128).sum()])
+    troubles: dict[str, str] = dataclasses.field(default_factory=dict)  # "hang", "crash", "raise" in preparation
+    afterwards: dict[str, str] = dataclasses.field(default_factory=dict)  # the same in clean-up
+    bad: tuple[int, ...] = ()  # the model raises on these
+    deadly: tuple[int, ...] = ()  # the process of the model dies of these
+    loops: tuple[int, ...] = ()
+    silent: tuple[int, ...] = ()  # the model finds nothing on these
+    lost_after: int | None = None  # steps
+    most_pages: int = 1000  # that fit into memory together
+    seconds: float = 0.0  # a step
+    steps: int = 1  # a page
+
+    @classmethod
+    def of(cls, folder: Path) -> "Behaviour":
+        path = folder / "light.json"
+        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+
+    def write(self, folder: Path) -> None:
+        (folder / "light.json").write_text(json.dumps(dataclasses.asdict(self)))
+
+
+def write_checkpoint(folder: Path, **behaviour) -> Path:
+    """Write a folder that passes for a checkpoint of this engine."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    Behaviour(**behaviour).write(folder)
+    return folder
+
+
+def read_log(folder: Path) -> list[list[int]]:
+    """Return the numbers of the pages that were admitted together, time after time."""
+    path = folder / "light.log"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def preparer(checkpoint):
+    return LightPreparer(Behaviour.of(checkpoint.path))
+
+
+def finisher(checkpoint):
+    return LightFinisher(Behaviour.of(checkpoint.path))
+
+
+def load(checkpoint, device="auto", threads=0, precision="auto"):
+    return LightEngine(Behaviour.of(checkpoint.path), checkpoint.path / "light.log")
+
+
+def suffer(trouble: str | None) -> None:
+    if trouble == "hang":
+        time.sleep(600)
+    if trouble == "crash":
+        os.kill(os.getpid(), 9)
+    if trouble == "raise":
+        raise ValueError("no such colour space")
+
+
+def numbered(page: int, text: str) -> str:
+    """Return Typst markup of a page that bears its number as a red bar, which the engine reads."""
+    bar = f'#place(top + left, rect(width: {BAR_POINTS * page}pt, height: 4pt, fill: rgb("ff0000"), stroke: none))'
+    return f"{bar} #v(1em) {text}"
+
+
+class LightPreparer:
+    """Sees a page's number and how many dark pixels it has."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+
+    def __call__(self, image, margin=0.0):
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+        red = (pixels[..., 0] > 200) & (pixels[..., 1:].max(axis=2) < 60)
+        number = round(int(red.sum(axis=1).max()) / image.width * PAGE_POINTS / BAR_POINTS)
+        suffer(self.behaviour.troubles.get(str(number)))
+        dark = int((pixels.max(axis=2) < 128).sum())
+        if not number and not dark:
+            return None
+        return np.frombuffer(np.array([number, dark], np.int64).tobytes(), np.uint8)
+
+
+class LightFinisher:
+    """Puts a full stop behind what the model wrote."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+
+    def __call__(self, draft: Draft) -> PageText:
+        number = draft.text.split()[1] if draft.text else ""
+        suffer(self.behaviour.afterwards.get(number))
+        text = f"{draft.text}. " if draft.text else ""
+        return PageText(text, draft.tokens, draft.status, draft.reason)
 
 
 class LightEngine:
-    """Reads prepared pages; keeps what batches it was given."""
+    """Reads a page in so many steps, however many are in flight."""
 
-    name, default_batch_size = "nougat", 4
+    name, default_batch_size = ENGINE, 4
 
-    def __init__(self, *, bad=(), loops=(), lost_after: int | None = None, seconds: float = 0.0, log=None) -> None:
-        self.bad, self.loops, self.lost_after = set(bad), set(loops), lost_after
-        self.seconds, self.log = seconds, log
-        self.batches: list[list[int]] = []
+    def __init__(self, behaviour: Behaviour, log: Path) -> None:
+        self.behaviour, self.log = behaviour, log
+        self.in_flight: dict = {}  # key: (number, ink, steps left)
+        self.steps = 0
 
-    def read(self, pages):
-        numbers = [int(page[0]) for page in pages]
-        self.batches.append(numbers)
-        if self.lost_after is not None and len(self.batches) > self.lost_after:
+    def admit(self, pages: Sequence[PageInput]) -> None:
+        read = [(page.key, *map(int, np.frombuffer(page.pixels.tobytes(), np.int64))) for page in pages]
+        if len(self.in_flight) + len(read) > self.behaviour.most_pages:
+            raise MemoryError("no room")
+        with self.log.open("a") as log:
+            log.write(json.dumps([number for _, number, _ in read]) + "\n")
+        self.in_flight |= {key: [number, ink, self.behaviour.steps] for key, number, ink in read}
+
+    def step(self) -> list[Draft]:
+        self.steps += 1
+        numbers = {number for number, _, _ in self.in_flight.values()}
+        if numbers & set(self.behaviour.deadly):
+            os.kill(os.getpid(), 9)
+        if self.behaviour.lost_after is not None and self.steps > self.behaviour.lost_after:
             raise EngineLost("the device is gone")
-        if self.bad & set(numbers):
+        if numbers & set(self.behaviour.bad):
             raise RuntimeError("a page that the model cannot digest")
-        time.sleep(self.seconds)
-        if self.log:
-            with self.log.open("a") as log:
-                log.writelines(f"{int(number)} {int(ink)}\n" for number, ink in pages)
-        return [self._read(int(number), int(ink)) for number, ink in pages]
+        time.sleep(self.behaviour.seconds)
+        for page in self.in_flight.values():
+            page[2] -= 1
+        ended = [key for key, (_, _, left) in self.in_flight.items() if left <= 0]
+        return [self._draft(key, *self.in_flight.pop(key)[:2]) for key in ended]
 
-    def _read(self, number: int, ink: int) -> PageText:
-        text = f"Page {number} has {ink} dots. "
-        if number in self.loops:
-            return PageText(text, 5, Status.TRUNCATED, Reason.REPETITION)
-        return PageText(text, 5, Status.OK)
+    def drop(self) -> None:
+        self.in_flight.clear()
+
+    def _draft(self, key, number: int, ink: int) -> Draft:
+        text = f"Page {number} has {ink} dots"
+        if number in self.behaviour.loops:
+            return Draft(key, text, 5, Status.TRUNCATED, Reason.REPETITION)
+        if number in self.behaviour.silent:
+            return Draft(key, "", 5, Status.FAILED, Reason.REPETITION_FROM_START)
+        return Draft(key, text, 5, Status.OK)

@@ -2,19 +2,23 @@
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pagemill.errors import UserError
 from pagemill.manifest import Manifest
+from pagemill.ocr.plan import retry_rounds
 from pagemill.ocr.recognize import recognize_pages
 from pagemill.pages.inspect import inspect_pdfs
 from pagemill.records import BookRecord, MemberRecord, PageRecord, Reason, Status
-from pagemill.storage import COPY_BYTES, Store
+from pagemill.storage import COPY_BYTES, Store, digest
 
 STORE_FOLDER = ".pagemill"  # in the output folder: what a later run goes on from
 NAMES = "texts.json"  # in that store: which PDF each text file belongs to
 LEDGER = "ledger.jsonl"
+RESULTS = ("manifests", "pages", "readings")  # folders of that store that a run goes on from
 
 
 def read_pdfs(
@@ -24,12 +28,19 @@ def read_pdfs(
     checkpoint: str,
     engine: str = "nougat",
     fallback: str = "none",
+    min_agreement: float = 0.5,
+    languages: str = "",
+    retry: str = "none",
+    resume: bool = True,
     dpi: int = 96,
+    precision: str = "auto",
     batch_size: int = 0,
     page_time_limit_seconds: float = 60.0,
     render_workers: int = 0,
     device: str = "auto",
     threads: int = 0,
+    workers: int = 0,
+    instances_per_gpu: int = 1,
 ) -> list[PageRecord]:
     """Read PDFs into a folder: `<stem>.mmd` for each that opens, and `ledger.jsonl` for every page.
 
@@ -44,12 +55,19 @@ def read_pdfs(
         checkpoint: As the other parameters, see `recognize_pages`.
         engine: See there.
         fallback: See there.
+        min_agreement: See there.
+        languages: See there.
+        retry: One more round of retries, after those of earlier calls for this folder; "none" keeps to what is there.
+        resume: Go on from what is in the folder; False reads everything anew.
         dpi: See there.
+        precision: See there.
         batch_size: See there.
         page_time_limit_seconds: See there.
         render_workers: See there.
         device: See there.
         threads: See there.
+        workers: See there.
+        instances_per_gpu: See there.
 
     Returns:
         The rows of these PDFs, in the order in which they were given.
@@ -60,20 +78,30 @@ def read_pdfs(
     for pdf in pdfs:
         if not pdf.is_file():
             raise UserError(str(pdf), "there is no such file", "give the path of a PDF")
+    if not resume:
+        for folder in RESULTS:
+            shutil.rmtree(out / STORE_FOLDER / folder, ignore_errors=True)
     store = Store(str(out / STORE_FOLDER))
     given = _given(pdfs, store)
+    rounds = _rounds(retry, store, [checkpoint, engine, languages, dpi, precision])
     books = recognize_pages(
         inspect_pdfs(given, store),
         store,
         checkpoint=checkpoint,
         engine=engine,
         fallback=fallback,
+        min_agreement=min_agreement,
+        languages=languages,
+        retry=rounds,
         dpi=dpi,
+        precision=precision,
         batch_size=batch_size,
         page_time_limit_seconds=page_time_limit_seconds,
         render_workers=render_workers,
         device=device,
         threads=threads,
+        workers=workers,
+        instances_per_gpu=instances_per_gpu,
     )
     by_pdf = {book.pdf_sha256: book for book in books.rows}
     rows = {pdf.sha256: _rows(by_pdf[pdf.sha256], store) for pdf in given.rows}
@@ -82,6 +110,15 @@ def read_pdfs(
     for sha256 in rows:
         store.delete(f"pdf/{sha256}.pdf")
     return [row for book in rows.values() for row in book]
+
+
+def _rounds(retry: str, store: Store, reading: list[Any]) -> str:
+    """Return all rounds of retries of this reading, the new one last, and keep them for later calls."""
+    name = f"readings/{digest(reading)[:32]}.retries.json"
+    rounds = [*(store.read_json(name) if store.exists(name) else ()), *retry_rounds(retry)]
+    if retry_rounds(retry):
+        store.write_json(name, rounds)
+    return ",".join(rounds) or "none"
 
 
 def joined(rows: Iterable[PageRecord]) -> str:

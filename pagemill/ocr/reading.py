@@ -1,72 +1,156 @@
-"""Batches through the model: what fails together is tried again page by page."""
+"""Pages through the model: as many in flight as its memory holds, and what fails together is read alone."""
 
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Hashable, Iterator, Sequence
 
-from pagemill.ocr.engine import Engine, EngineLost, PageText, Pixels, failed
-from pagemill.records import Reason
+from pagemill.ocr.engine import Draft, Engine, EngineLost, PageInput
+from pagemill.ocr.queueing import PageQueue
+from pagemill.records import Reason, Status
+
+ADMIT_SHARE = 16  # pages are taken in when one in so many places is free: each time costs a copy of the model's caches
+IDLE_WAIT_SECONDS = 0.5
 
 log = logging.getLogger("pagemill")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reading:
-    """What an engine made of a page, and what it took."""
+@dataclasses.dataclass(slots=True)
+class Totals:
+    """What a model did so far."""
 
-    page: PageText
-    attempts: int = 1
-    seconds: float = 0.0  # the model's time for the batch, divided evenly among its pages
+    pages: int = 0
+    failed: int = 0
+    tokens: int = 0
+    steps: int = 0
+    slots_offered: int = 0  # places for a page, summed over the steps
+    seconds_loading: float = 0.0
+    seconds_reading: float = 0.0
+    seconds_waiting: float = 0.0  # of a loaded model for a page
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the figures by name."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drafted:
+    """What the model made of a page, and what it took."""
+
+    draft: Draft
+    attempts: int
+    seconds: float  # the time of each step, divided evenly among the pages in flight
+
+
+@dataclasses.dataclass(slots=True)
+class _Flight:
+    """A page that the model is at."""
+
+    page: PageInput
+    attempts: int
+    share_at_start: float
 
 
 class Reader:
-    """Reads batches of any size with an engine, and learns how many pages its memory holds."""
+    """Keeps a model busy with the pages of a queue, and learns how many its memory holds."""
 
-    def __init__(self, engine: Engine, batch_size: int = 0) -> None:
+    def __init__(self, engine: Engine, batch_size: int = 0, totals: Totals | None = None) -> None:
         self.engine = engine
         self.batch_size = batch_size or engine.default_batch_size
+        self.totals = totals or Totals()
+        self.in_flight: dict[Hashable, _Flight] = {}
+        self.again: deque[PageInput] = deque()  # pages of a batch that did not fit, for the next one
+        self.suspects: deque[PageInput] = deque()  # pages of a batch that the model failed on: each is read alone
+        self.alone = False  # one of them is in flight
+        self.share = 0.0  # seconds that a page in flight from the beginning would have been charged with
 
-    def read(self, pages: Sequence[Pixels]) -> list[Reading]:
-        """Return one reading a page, in order.
+    def read(self, queue: PageQueue) -> Iterator[list[Drafted]]:
+        """Yield what was read, step by step ([] when a step or a wait ended no page), until the queue is closed.
 
-        A batch that does not fit into memory is halved, and so are those after it. Pages of a batch
-        on which the model fails are read once more, each alone.
+        Pages that do not fit into memory together are read in smaller numbers, from then on. Pages on
+        which the model fails are read once more, each alone; one that fails alone has failed.
 
         Raises:
             EngineLost: The device is gone.
         """
+        while True:
+            arrivals = self._next_pages(queue)
+            if not arrivals and not self.in_flight:
+                if queue.closed and not len(queue):
+                    return
+                yield []
+                continue
+            yield self._step(arrivals)
+
+    def _next_pages(self, queue: PageQueue) -> list[PageInput]:
+        """Return the pages to take in now: a suspect alone, else what is there when enough places are free."""
+        if self.alone or (self.suspects and self.in_flight):
+            return []
+        if self.suspects:
+            self.alone = True
+            return [self.suspects.popleft()]
+        room = self.batch_size - len(self.in_flight)
+        if room < max(1, self.batch_size // ADMIT_SHARE):
+            return []
+        again = [self.again.popleft() for _ in range(min(room, len(self.again)))]
+        if self.in_flight or again:
+            return again + queue.take(room - len(again))
+        return self._wait_for_pages(queue, room)
+
+    def _wait_for_pages(self, queue: PageQueue, room: int) -> list[PageInput]:
         started = time.monotonic()
+        pages = queue.take(room, wait_seconds=IDLE_WAIT_SECONDS)
+        if self.totals.steps:  # the first page is prepared while the model is loaded
+            self.totals.seconds_waiting += time.monotonic() - started
+        return pages
+
+    def _step(self, arrivals: Sequence[PageInput]) -> list[Drafted]:
+        attempts = 2 if self.alone else 1
+        self.in_flight |= {page.key: _Flight(page, attempts, self.share) for page in arrivals}
         try:
-            texts = self.engine.read(pages)
+            drafts = self._call_engine(arrivals)
         except EngineLost:
             raise
-        except MemoryError:
-            read_smaller = self._read_halves if len(pages) > 1 else self._read_each
         except Exception as error:
-            log.warning("the model failed on a batch of %d pages, trying each alone: %s", len(pages), error)
-            read_smaller = self._read_each
-        else:
-            seconds = round((time.monotonic() - started) / len(pages), 3)
-            return [Reading(text, 1, seconds) for text in texts]
-        return read_smaller(pages)
+            return self._recover(error)
+        return [self._land(draft) for draft in drafts]
 
-    def _read_halves(self, pages: Sequence[Pixels]) -> list[Reading]:
-        half = len(pages) // 2
-        self.batch_size = min(self.batch_size, half)
-        log.warning("a batch of %d pages does not fit into memory: going on with %d", len(pages), half)
-        return self.read(pages[:half]) + self.read(pages[half:])
-
-    def _read_each(self, pages: Sequence[Pixels]) -> list[Reading]:
-        return [self._read_again(page) for page in pages]
-
-    def _read_again(self, page: Pixels) -> Reading:
+    def _call_engine(self, arrivals: Sequence[PageInput]) -> list[Draft]:
+        self.totals.steps += 1
+        self.totals.slots_offered += self.batch_size
         started = time.monotonic()
         try:
-            (text,) = self.engine.read([page])
-        except EngineLost:
-            raise
-        except Exception:
-            log.warning("the model failed on a page twice", exc_info=True)
-            text = failed(Reason.MODEL_ERROR)
-        return Reading(text, 2, round(time.monotonic() - started, 3))
+            if arrivals:
+                self.engine.admit(arrivals)
+            return self.engine.step()
+        finally:
+            seconds = time.monotonic() - started
+            self.totals.seconds_reading += seconds
+            self.share += seconds / len(self.in_flight)
+
+    def _land(self, draft: Draft) -> Drafted:
+        flight = self.in_flight.pop(draft.key)
+        self.alone = False
+        self.totals.pages += 1
+        self.totals.tokens += draft.tokens
+        return Drafted(draft, flight.attempts, round(self.share - flight.share_at_start, 3))
+
+    def _recover(self, error: Exception) -> list[Drafted]:
+        """Take the pages out of the model that failed on them, to be read in smaller numbers or alone."""
+        flights = list(self.in_flight.values())
+        pages = [flight.page for flight in flights]
+        self.engine.drop()
+        if self.alone:
+            log.warning("the model failed on a page twice", exc_info=error)
+            self.totals.failed += 1
+            return [self._land(Draft(pages[0].key, "", 0, Status.FAILED, Reason.MODEL_ERROR))]
+        self.in_flight.clear()
+        if isinstance(error, MemoryError) and len(pages) > 1:
+            self.batch_size = min(self.batch_size, len(pages) // 2)
+            log.warning("%d pages do not fit into memory: going on with %d", len(pages), self.batch_size)
+            self.again.extendleft(reversed(pages))
+        else:
+            log.warning("the model failed on %d pages, trying each alone: %s", len(pages), error)
+            self.suspects.extend(pages)
+        return []

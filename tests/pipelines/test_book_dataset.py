@@ -86,7 +86,7 @@ def test_the_report_runs_whatever_became_of_the_rest(spec):
 
 def test_the_report_is_told_every_parameter_that_decides_a_result(spec):
     told = dag(spec, ROOT)["report-run"]["inputs"]["parameters"].keys() - {"status"}
-    deciding_nothing = {"batch_size", "private"}
+    deciding_nothing = {"batch_size", "instances_per_gpu", "private", "workers"}
     assert told | deciding_nothing == spec["root"]["inputDefinitions"]["parameters"].keys()
 
 

@@ -66,21 +66,29 @@ def test_a_file_and_the_folder_with_it_give_its_pages(tmp_path: Path) -> None:
 def test_a_book_that_is_being_read_gives_the_pages_it_has(store: Store) -> None:
     rows = chain.page_rows(chain.EUCLID)
     half_a_line = json.dumps(rows[2].to_dict())[:40]
-    write_lines(Path(store.path("pages/ocr/euclid.jsonl.000001-000002")), rows[:2], end=half_a_line)
+    write_lines(Path(store.path("readings/ocr/euclid/000001-000002-a.jsonl")), rows[:2], end=half_a_line)
+    write_lines(Path(store.path("readings/ocr/euclid/000002-000002-b.jsonl")), rows[1:2])
     assert list(read_ledger(store.uri)) == rows[:2]
+
+
+def test_a_book_that_has_its_ledger_is_not_counted_twice(store: Store) -> None:
+    rows = chain.page_rows(chain.EUCLID)
+    write_lines(Path(store.path("pages/ocr/euclid.jsonl")), rows)
+    write_lines(Path(store.path("readings/ocr/euclid.jsonl")), rows)
+    assert list(read_ledger(store.uri)) == rows
 
 
 def test_an_unfinished_part_beside_the_whole_is_left_out(store: Store) -> None:
     rows = chain.page_rows(chain.EUCLID)
-    write_lines(Path(store.path("pages/ocr/euclid.jsonl")), rows)
-    write_lines(Path(store.path("pages/ocr/euclid.jsonl.000001-000002")), rows[:2])
+    write_lines(Path(store.path("readings/ocr/euclid.jsonl")), rows)
+    write_lines(Path(store.path("readings/ocr/euclid/000001-000002-a.jsonl")), rows[:2])
     assert list(read_ledger(store.uri)) == rows
 
 
 def test_other_files_beside_the_pages_are_not_read(store: Store) -> None:
     rows = chain.page_rows(chain.EUCLID)
     write_lines(Path(store.path("pages/ocr/euclid.jsonl")), rows)
-    store.write_bytes("pages/ocr/notes.txt", b"not pages")
+    store.write_bytes("readings/ocr/euclid/000003-000004-a.reading", b"")
     assert list(read_ledger(store.uri)) == rows
 
 

@@ -1,273 +1,276 @@
-"""The Nougat engine: the text of a page is what the unmodified package gives for it, and every page has a status."""
+"""Nougat behind the engine interface: its model is loaded, its pixels normalised, its answers given a status."""
 
 import os
-import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pypdfium2
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from pagemill.errors import UserError
-from pagemill.ocr import nougat
-from pagemill.ocr.checkpoint import resolve_checkpoint
-from pagemill.ocr.engine import EngineLost, PageText, load_engine, preparer_for
-from pagemill.ocr.nougat import is_blank
-from pagemill.ocr.reading import Reader
-from pagemill.ocr.words import provide_word_list, write_word_list
+from pagemill.ocr.checkpoint import Checkpoint, resolve_checkpoint
+from pagemill.ocr.engine import Draft, EngineLost, PageInput, finisher_for, load_engine, preparer_for
+from pagemill.ocr.nougat.decoding import draft
+from pagemill.ocr.nougat.loading import PixelTable, load_model, normalisation, torch
+from pagemill.ocr.nougat.words import provide_word_list, write_word_list
 from pagemill.records import Reason, Status
 from pagemill.storage import Store
 from tests import pdfs
 from tests.tiny_nougat import write_checkpoint
 
-PAGES = 8
+PAGES = 6
 BOOK = pdfs.book([f"= Chapter {page}\n\n#lorem({15 + 17 * page})\n\n$ x_{page} = y $" for page in range(PAGES)])
+ENGINES = ["nougat", "nougat-reference"]
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(tmp_path_factory) -> Checkpoint:
     folder = tmp_path_factory.mktemp("model")
     return resolve_checkpoint(str(write_checkpoint(folder / "tiny")), Store(str(folder / "store")))
 
 
 @pytest.fixture(scope="module")
-def engine(checkpoint):
-    return load_engine("nougat", checkpoint, "cpu", threads=1)
-
-
-@pytest.fixture(scope="module")
-def images():
+def images() -> list[Image.Image]:
     return [page.render(scale=96 / 72).to_pil() for page in pypdfium2.PdfDocument(BOOK)]
 
 
 @pytest.fixture(scope="module")
-def pages(checkpoint, images):
+def pages(checkpoint, images) -> list[PageInput]:
     prepare = preparer_for("nougat", checkpoint)
-    return [prepare(image) for image in images]
+    return [PageInput(number, prepare(image)) for number, image in enumerate(images)]
 
 
-def answer(text="text", sequence=(0, 5, 6, 2), repeats=None):
-    """What `model.inference` would return for a batch of one page."""
-    return {"predictions": [text], "sequences": nougat.torch.tensor([list(sequence)]), "repeats": [repeats]}
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return load_model(checkpoint, "cpu", threads=1)
 
 
-# Equality with the stock package
+def read(engine, pages) -> list[Draft]:
+    engine.admit(pages)
+    drafts = []
+    while len(drafts) < len(pages):
+        drafts += engine.step()
+    return sorted(drafts, key=lambda draft: draft.key)
 
 
-def test_pages_are_prepared_as_the_model_itself_does(engine, images, pages):
-    for image, page in zip(images, pages, strict=True):
-        assert page.dtype == np.float32
-        np.testing.assert_array_equal(page, engine.model.encoder.prepare_input(image, random_padding=False).numpy())
+# The engines
 
 
-def test_the_preparer_travels_to_another_process(checkpoint, images, pages):
-    prepare = pickle.loads(pickle.dumps(preparer_for("nougat", checkpoint)))
+def test_both_engines_read_the_same(checkpoint, pages):
+    continuous, reference = (load_engine(name, checkpoint, "cpu", threads=1) for name in ENGINES)
 
-    np.testing.assert_array_equal(prepare(images[0]), pages[0])
+    drafts = read(continuous, pages)
+
+    assert drafts == read(reference, pages)
+    assert [continuous.name, reference.name] == ENGINES
+    assert {draft.status for draft in drafts} >= {Status.OK, Status.TRUNCATED}
+    assert len({draft.text for draft in drafts}) == PAGES
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, PAGES])
-def test_texts_are_those_of_model_inference_for_the_same_batch(engine, pages, batch_size):
+def test_what_the_reference_drafts_becomes_the_prediction_of_inference(checkpoint, model, pages):
     from nougat.postprocessing import markdown_compatible
 
-    for start in range(0, PAGES, batch_size):
-        batch = pages[start : start + batch_size]
-        stock = engine.model.inference(image_tensors=nougat.torch.from_numpy(np.stack(batch)), early_stopping=True)
+    provide_word_list()
+    finish = finisher_for("nougat-reference", checkpoint)
 
-        assert [page.text for page in engine.read(batch)] == [
-            markdown_compatible(text) for text in stock["predictions"]
-        ]
-
-
-def test_a_batch_reads_as_its_pages_do_alone(engine, pages):
-    assert engine.read(pages) == [engine.read([page])[0] for page in pages]
+    for page, drafted in zip(pages, read(load_engine("nougat-reference", checkpoint, "cpu"), pages), strict=True):
+        with torch.inference_mode():
+            output = model.inference(image_tensors=PixelTable(model)([page.pixels]))
+        assert finish(drafted).text == markdown_compatible(output["predictions"][0])
 
 
-def test_the_tiny_model_shows_both_kinds_of_page(engine, pages):
-    read = engine.read(pages)
+def test_the_reference_reads_a_page_a_step_and_forgets_what_it_is_told_to(checkpoint, pages):
+    engine = load_engine("nougat-reference", checkpoint, "cpu", threads=1)
 
-    assert {page.status for page in read} == {Status.OK, Status.TRUNCATED}
-    assert {page.reason for page in read} == {None, Reason.LENGTH_LIMIT}
-    assert len({page.text for page in read}) == PAGES
-    assert all(0 < page.tokens <= 58 for page in read)
+    engine.admit(pages[:3])
+    assert [draft.key for draft in engine.step()] == [0]
+    engine.drop()
+
+    assert engine.step() == []
+    assert engine.default_batch_size == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (torch.OutOfMemoryError("full"), MemoryError),
+        (torch.AcceleratorError("gone", 719), EngineLost),
+        (RuntimeError("odd shape"), RuntimeError),
+    ],
+)
+def test_the_reference_tells_faults_of_the_device_from_those_of_a_page(
+    checkpoint, pages, monkeypatch, raised, expected
+):
+    engine = load_engine("nougat-reference", checkpoint, "cpu", threads=1)
+    engine.admit(pages)
+
+    def fail(**inputs):
+        raise raised
+
+    monkeypatch.setattr(engine.model, "inference", fail)
+    with pytest.raises(expected):
+        engine.step()
+
+    assert engine.step() == []
+
+
+def test_the_reference_prints_nothing_on_stdout(checkpoint, pages, monkeypatch, capsys, caplog):
+    engine = load_engine("nougat-reference", checkpoint, "cpu", threads=1)
+    inference = engine.model.inference
+
+    def talkative(**inputs):
+        print("INFO: likely hallucinated title at the end of the page")
+        return inference(**inputs)
+
+    monkeypatch.setattr(engine.model, "inference", talkative)
+    read(engine, pages)
+
+    assert capsys.readouterr().out == ""
+    assert "Found repetitions" not in caplog.text
+
+
+# Pixels
+
+
+def test_the_table_gives_what_nougat_prepares_bit_for_bit(model, pages, images):
+    table = PixelTable(model)
+
+    for image, page in zip(images, pages, strict=True):
+        assert torch.equal(table([page.pixels])[0], model.encoder.prepare_input(image, random_padding=False))
+
+
+def test_the_table_holds_what_nougat_makes_of_every_level_in_images_of_any_size():
+    from nougat.transforms import test_transform
+
+    noise = np.random.default_rng(0).integers(0, 256, (61, 7, 3), dtype=np.uint8)
+    table = normalisation()
+
+    looked_up = torch.stack([table[colour][torch.from_numpy(noise[..., colour]).long()] for colour in range(3)])
+    assert torch.equal(looked_up, test_transform(noise))
+    assert table.dtype == torch.float32
+    assert table.shape == (3, 256)
+
+
+def test_in_bf16_the_input_is_rounded_as_inference_rounds_it(checkpoint, pages):
+    exact, rounded = (PixelTable(load_model(checkpoint, "cpu", 1, precision)) for precision in ("fp32", "bf16"))
+    pixels = [page.pixels for page in pages]
+
+    assert torch.equal(rounded(pixels), exact(pixels).to(torch.bfloat16))
 
 
 # Status and reason
 
 
+class Words:
+    """A tokenizer to whom every token is a letter."""
+
+    bos_token_id, pad_token_id, eos_token_id = 0, 1, 2
+
+    def decode(self, tokens, skip_special_tokens):
+        return "".join("" if token < 3 else chr(94 + token) for token in tokens)
+
+
+LIMIT = 60
+
+
 @pytest.mark.parametrize(
-    ("output", "expected"),
+    ("sequence", "repeats", "text", "tokens", "status", "reason"),
     [
-        (answer(), PageText("text", 2, Status.OK)),
-        (answer("so far", (0, 5, 6, 1, 1, 1), repeats=3), PageText("so far", 2, Status.TRUNCATED, Reason.REPETITION)),
-        (answer("", (1, 1, 1), repeats=0), PageText("", 0, Status.FAILED, Reason.REPETITION_FROM_START)),
-        (
-            answer("\n\n[MISSING_PAGE_POST]\n\n"),
-            PageText("", 2, Status.FAILED, Reason.REPETITION_FROM_START),
-        ),
-        (answer("", (0, 2)), PageText("", 0, Status.EMPTY, Reason.NO_TEXT)),
-        (answer(sequence=[0, *[5] * 58, 2]), PageText("text", 58, Status.TRUNCATED, Reason.LENGTH_LIMIT)),
-        (answer(sequence=[0, *[5] * 57, 2, 1]), PageText("text", 57, Status.OK)),
-        (answer(sequence=[0, *[5] * 30]), PageText("text", 30, Status.TRUNCATED, Reason.REPETITION)),
-        (answer(r"\bm{x} at http://a.org"), PageText(r"\mathbf{x} at [http://a.org](http://a.org)", 2, Status.OK)),
+        ([0, 3, 4, 2], None, "ab", 2, Status.OK, None),
+        ([0, 2], None, "", 0, Status.OK, None),
+        ([0, 3, 4, 5, 5, 5], 3, "ab", 2, Status.TRUNCATED, Reason.REPETITION),
+        ([0, 3, 4, 1, 1, 1], 3, "ab", 2, Status.TRUNCATED, Reason.REPETITION),
+        ([0, 3, 4, 5, 5, 2], 3, "ab", 2, Status.TRUNCATED, Reason.REPETITION),
+        ([0, 5, 5, 5], 0, "", 0, Status.FAILED, Reason.REPETITION_FROM_START),
+        ([0, *[5] * 58, 2], None, "c" * 58, 58, Status.TRUNCATED, Reason.LENGTH_LIMIT),
+        ([0, *[5] * 57, 2], None, "c" * 57, 57, Status.OK, None),
+        ([0, *[5] * 30], None, "c" * 30, 30, Status.TRUNCATED, Reason.REPETITION),
     ],
     ids=[
         "plain",
-        "loop cut",
-        "loop from the start",
-        "nothing but loops",
         "nothing",
+        "loop cut",
+        "loop cut by inference",
+        "loop that ended",
+        "loop from the start",
         "at the limit",
         "just below the limit",
-        "stopped by the loop detector",
-        "markdown",
+        "stopped for a loop that is not cut",
     ],
 )
-def test_what_inference_says_becomes_a_status(engine, monkeypatch, output, expected):
-    monkeypatch.setattr(engine.model, "inference", lambda **inputs: output)
-
-    assert engine.read([np.zeros((3, 96, 48), np.float32)]) == [expected]
+def test_what_was_decoded_becomes_a_draft(sequence, repeats, text, tokens, status, reason):
+    assert draft("page", sequence, repeats, Words(), LIMIT) == Draft("page", text, tokens, status, reason)
 
 
-class Stutter:
-    """Makes a decoder say random words for some steps, now more and now less sure, then one word for ever."""
-
-    def __init__(self, steps: int, end: int) -> None:
-        self.steps, self.end = steps, end
-        self.random = nougat.torch.Generator().manual_seed(5)
-
-    def __call__(self, module, inputs, logits):
-        self.steps -= 1
-        if self.steps < 0:
-            logits = nougat.torch.zeros_like(logits)
-            logits[..., 9] = 5.0
-            return logits
-        sureness = 20 * nougat.torch.rand(1, generator=self.random)
-        logits = sureness + nougat.torch.rand(logits.shape, generator=self.random)
-        logits[..., : self.end + 2] = 0.0
-        return logits
+# Loading
 
 
 @pytest.mark.parametrize(
-    ("steps", "status", "reason"),
-    [(0, Status.FAILED, Reason.REPETITION_FROM_START), (200, Status.TRUNCATED, Reason.REPETITION)],
+    ("precision", "dtype"), [("auto", torch.float32), ("fp32", torch.float32), ("bf16", torch.bfloat16)]
 )
-def test_nougats_own_loop_detector_decides_what_is_kept(tmp_path, steps, status, reason):
-    folder = write_checkpoint(tmp_path / "loop", max_length=700)
-    engine = load_engine("nougat", resolve_checkpoint(str(folder), Store(str(tmp_path / "store"))), "cpu", threads=1)
-    engine.model.decoder.model.lm_head.register_forward_hook(Stutter(steps, engine.eos))
+def test_the_model_comes_in_the_precision_that_is_asked_for(checkpoint, precision, dtype):
+    model = load_model(checkpoint, "cpu", 1, precision)
 
-    (page,) = engine.read([np.zeros((3, 96, 48), np.float32)])
-
-    assert (page.status, page.reason) == (status, reason)
-    assert page.tokens >= steps
-    assert bool(page.text) == bool(steps)
+    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+    assert not any(module.training for module in model.modules())
 
 
-# Blank pages
+def test_threads_are_as_many_as_asked_for(checkpoint):
+    load_model(checkpoint, "cpu", threads=1)
+
+    assert torch.get_num_threads() == 1
 
 
-def speckled(level: int, noise: float) -> Image.Image:
-    random = np.random.default_rng(3)
-    grey = level + random.normal(0, noise, (800, 600)) + np.linspace(-5, 5, 600)
-    return Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+@pytest.mark.parametrize("device", ["tpu", "cuda:0", "cuda", "cuda:x", "cpu:1"])
+def test_a_device_that_is_not_there_is_a_mistake_of_the_user(checkpoint, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    with pytest.raises(UserError, match=f"device {device}"):
+        load_engine("nougat", checkpoint, device)
 
 
-@pytest.mark.parametrize(
-    "image",
-    [Image.new("RGB", (600, 800), "white"), Image.new("RGB", (600, 800), "black"), speckled(244, 3), speckled(120, 4)],
-    ids=["white", "black", "scanned", "dark scan"],
-)
-def test_a_page_without_ink_is_blank(checkpoint, image):
-    assert is_blank(image)
-    assert preparer_for("nougat", checkpoint)(image) is None
+def test_a_gpu_beyond_the_last_is_a_mistake_of_the_user(checkpoint, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    with pytest.raises(UserError, match="device cuda:2: this machine has no such CUDA device; choose a number below 2"):
+        load_engine("nougat", checkpoint, "cuda:2")
 
 
-@pytest.mark.parametrize("paper", [Image.new("L", (600, 800), "white"), speckled(244, 3)], ids=["white", "scanned"])
-def test_a_page_with_a_page_number_alone_is_not_blank(paper):
-    page = paper.copy()
-    ImageDraw.Draw(page).text((300, 760), "7", fill=30, font_size=10)
-
-    assert not is_blank(page)
+def test_an_unknown_precision_is_a_mistake_of_the_user(checkpoint):
+    with pytest.raises(UserError, match="precision fp8: is not known; choose one of: auto, bf16, fp32"):
+        load_engine("nougat", checkpoint, "cpu", precision="fp8")
 
 
-def test_an_image_that_nougat_takes_nothing_from_is_an_error(checkpoint, monkeypatch, images):
-    monkeypatch.setattr(nougat.SwinEncoder, "prepare_input", lambda *arguments, **options: None)
-
-    with pytest.raises(ValueError, match="takes nothing"):
-        preparer_for("nougat", checkpoint)(images[0])
+def test_an_unknown_engine_is_a_mistake_of_the_user(checkpoint):
+    with pytest.raises(UserError, match="engine tesseract: is not known; choose one of: nougat"):
+        load_engine("tesseract", checkpoint)
 
 
-# Batches that fail
+@pytest.mark.parametrize("spoil", ["config.json", "pytorch_model.bin", "tokenizer.json"])
+def test_files_that_are_no_nougat_model_are_a_mistake_of_the_user(tmp_path, spoil):
+    folder = write_checkpoint(tmp_path / "tiny")
+    (folder / spoil).write_text("{}")
+    broken = Checkpoint(folder, "", "tiny", "unknown", {})
+
+    with pytest.raises(UserError, match="these files are no Nougat model"):
+        load_model(broken, "cpu", 1)
 
 
-class Faulty:
-    """Stands for an engine that fails on some pages; a page is a number here."""
+def test_weights_are_unpickled_without_running_what_they_hold(tmp_path):
+    folder = write_checkpoint(tmp_path / "tiny")
+    torch.save({"weights": os.getcwd, "call": subprocess.run}, folder / "pytorch_model.bin")
 
-    name, default_batch_size = "faulty", 4
-
-    def __init__(self, *, holds=99, bad=(), lost=False):
-        self.holds, self.bad, self.lost = holds, set(bad), lost
-        self.batches = []
-
-    def read(self, pages):
-        self.batches.append(list(pages))
-        if self.lost:
-            raise EngineLost("the device is gone")
-        if len(pages) > self.holds:
-            raise MemoryError("too many pages")
-        if self.bad & set(pages):
-            raise RuntimeError("a bad page")
-        return [PageText(f"page {page}", 1, Status.OK) for page in pages]
-
-
-def test_one_bad_page_costs_itself_alone():
-    readings = Reader(Faulty(bad=[3])).read([1, 2, 3, 4])
-
-    assert [reading.page.text for reading in readings] == ["page 1", "page 2", "", "page 4"]
-    assert [reading.page.reason for reading in readings] == [None, None, Reason.MODEL_ERROR, None]
-    assert {reading.attempts for reading in readings} == {2}
-
-
-def test_a_batch_that_does_not_fit_is_halved_and_the_next_ones_are_smaller():
-    reader = Reader(Faulty(holds=2), batch_size=8)
-
-    readings = reader.read(list(range(8)))
-
-    assert [reading.page.text for reading in readings] == [f"page {page}" for page in range(8)]
-    assert {reading.attempts for reading in readings} == {1}
-    assert reader.batch_size == 2
-
-
-def test_a_single_page_that_does_not_fit_is_a_failed_page():
-    (reading,) = Reader(Faulty(holds=0)).read([1])
-
-    assert (reading.page.status, reading.page.reason, reading.attempts) == (Status.FAILED, Reason.MODEL_ERROR, 2)
-
-
-def test_a_lost_device_ends_the_run_and_blames_no_page():
-    with pytest.raises(EngineLost):
-        Reader(Faulty(lost=True)).read([1, 2])
-
-
-def test_errors_of_the_device_are_told_from_those_of_a_page(engine, monkeypatch):
-    page = [np.zeros((3, 96, 48), np.float32)]
-    for raised, expected in (
-        (nougat.torch.OutOfMemoryError("full"), MemoryError),
-        (nougat.torch.AcceleratorError("gone", 719), EngineLost),
-        (RuntimeError("odd shape"), RuntimeError),
-    ):
-        monkeypatch.setattr(engine.model, "inference", lambda error=raised, **inputs: (_ for _ in ()).throw(error))
-        with pytest.raises(expected):
-            engine.read(page)
+    with pytest.raises(UserError, match="these files are no Nougat model"):
+        load_model(Checkpoint(folder, "", "tiny", "unknown", {}), "cpu", 1)
 
 
 # The word list
 
 
-def test_the_word_list_is_found_without_the_network_and_parsed_once(engine):
+def test_the_word_list_is_found_without_the_network_and_parsed_once():
     import nltk
     from nltk.corpus import words
 
@@ -293,30 +296,3 @@ def test_a_written_word_list_is_what_nltk_reads(tmp_path):
     count, known = done.stdout.split()
     assert int(count) > 200_000
     assert known == "True"
-
-
-# What it says and asks for
-
-
-def test_reading_prints_nothing_on_stdout(engine, monkeypatch, capsys):
-    def talkative(**inputs):
-        print("INFO: likely hallucinated title at the end of the page")
-        return answer()
-
-    monkeypatch.setattr(engine.model, "inference", talkative)
-    engine.read([np.zeros((3, 96, 48), np.float32)])
-
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize("device", ["tpu", "cuda:0", "cuda"])
-def test_a_device_that_is_not_there_is_a_mistake_of_the_user(checkpoint, device, monkeypatch):
-    monkeypatch.setattr(nougat.torch.cuda, "is_available", lambda: False)
-
-    with pytest.raises(UserError, match=f"device {device}"):
-        load_engine("nougat", checkpoint, device)
-
-
-def test_an_unknown_engine_is_a_mistake_of_the_user(checkpoint):
-    with pytest.raises(UserError, match="engine tesseract: is not known; choose one of: nougat"):
-        load_engine("tesseract", checkpoint)

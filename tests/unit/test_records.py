@@ -76,7 +76,7 @@ def test_rows_of_the_dataset_survive_parquet(tmp_path: Path) -> None:
 def test_to_dict_holds_plain_json_values() -> None:
     assert json.dumps(PAGE.to_dict()) == (
         '{"pdf_sha256": "ab", "page": 3, "status": "truncated", "reason": "repetition", "engine": "nougat", '
-        '"attempts": 1, "text": "text", "tokens": 2, "seconds": 0.5, "agreement": 0.25}'
+        '"attempts": 1, "text": "text", "tokens": 2, "seconds": 0.5, "agreement": 0.25, "rendering": ""}'
     )
 
 

@@ -138,12 +138,13 @@ def test_a_run_that_stopped_anywhere_has_a_report(store: Store, tmp_path: Path, 
 def test_a_run_that_was_killed_while_reading_shows_the_pages_it_has(store: Store, tmp_path: Path) -> None:
     chain.sample_chains(store)
     forget(store, "recognize_pages")
-    for name in store.names("pages/ocr"):
+    for name in store.names("pages/ocr") + store.names("readings/ocr"):
         store.delete(name)
     rows = chain.page_rows(chain.EUCLID)
-    store.write_jsonl(f"pages/ocr/{chain.EUCLID.sha256}.jsonl.000001-000002", (row.to_dict() for row in rows[:2]))
-    store.write_jsonl(f"pages/ocr/{chain.FAUST.sha256}.jsonl", (r.to_dict() for r in chain.page_rows(chain.FAUST)))
-    store.write_jsonl(f"pages/other/{chain.FAUST.sha256}.jsonl", (r.to_dict() for r in chain.page_rows(chain.FAUST)))
+    part = f"readings/ocr/{chain.EUCLID.sha256}/000001-000002-a.jsonl"
+    store.write_jsonl(part, (row.to_dict() for row in rows[:2]))
+    store.write_jsonl(f"readings/ocr/{chain.FAUST.sha256}.jsonl", (r.to_dict() for r in chain.page_rows(chain.FAUST)))
+    store.write_jsonl(f"readings/other/{chain.FAUST.sha256}.jsonl", (r.to_dict() for r in chain.page_rows(chain.FAUST)))
     assert tile(report(store, tmp_path), "pages") == (4, "1 failed")
 
 

@@ -1,0 +1,123 @@
+"""Whatever is killed, whenever it is: afterwards every page is there once, with the text of an undisturbed run."""
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from pagemill.ocr.readings import Readings
+from pagemill.records import Reason, Status
+from pagemill.storage import Store
+from tests import light_engine
+from tests.light_books import LEAFLET, digest, files_in, read, rows_of
+from tests.light_engine import read_log
+from tests.light_runs import BOOK, PAGES, descendants, kill, ledger, pages_kept, start, wait_for_pages
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def light(tmp_path):
+    def install(**behaviour) -> Path:
+        return light_engine.write_checkpoint(tmp_path / "light", **behaviour)
+
+    return install
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> list[tuple]:
+    """What the books' ledgers hold when nothing goes wrong."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    store = Store(str(folder / "store"))
+    return ledger(store, read(store, light_engine.write_checkpoint(folder / "light"), BOOK, LEAFLET))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_kills_of_the_process_at_any_moment(light, store, undisturbed, seed):
+    chance = random.Random(seed)
+    folder = light(seconds=0.02)
+    for kept in sorted(chance.sample(range(PAGES), 2)):
+        process = start(store, folder)
+        wait_for_pages(store, process, kept)
+        time.sleep(chance.uniform(0, 0.1))
+        process.kill()
+        process.wait()
+
+    pages = read(store, folder, BOOK, LEAFLET)
+
+    assert ledger(store, pages) == undisturbed
+    assert files_in(store, "pages") == sorted(book.result for book in pages.rows)
+    assert len(files_in(store, "readings")) == 2  # no part and no mark remains
+
+
+def test_a_kill_costs_at_most_the_leases_in_flight(light, store, undisturbed):
+    folder = light(seconds=0.02)
+    process = start(store, folder)
+    wait_for_pages(store, process, 64)
+    process.kill()
+    process.wait()
+    kept = pages_kept(store)
+    before = sum(map(len, read_log(folder)))
+
+    read(store, folder, BOOK, LEAFLET)
+
+    assert kept >= 64
+    again = sum(map(len, read_log(folder))) - before
+    assert again == PAGES + 2 - kept
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_renderers_that_are_killed_cost_the_page_that_each_was_at(light, store, undisturbed, seed):
+    chance = random.Random(seed)
+    folder = light(seconds=0.02)
+    process = start(store, folder)
+    killed = 0
+    for kept in (1, 33, 65):
+        wait_for_pages(store, process, kept)
+        time.sleep(chance.uniform(0, 0.1))
+        if children := descendants(process.pid):
+            kill(chance.choice(children))
+            killed += 1
+    assert process.wait() == 0, (folder / "talk.txt").read_text()
+
+    pages = read(store, folder, BOOK, LEAFLET, min_agreement=0.5)
+
+    rows = rows_of(store, pages, BOOK) + rows_of(store, pages, LEAFLET)
+    assert [(row.pdf_sha256, row.page) for row in rows] == [row[:2] for row in undisturbed]
+    failed = [row for row in rows if row.status is Status.FAILED]
+    assert len(failed) <= killed
+    assert {row.reason for row in failed} <= {Reason.CRASHED, Reason.CLEANUP_FAILED}
+    texts = {row[:2]: row[4] for row in undisturbed}
+    assert all(row.text == texts[row.pdf_sha256, row.page] for row in rows if row.status is not Status.FAILED)
+
+
+def test_a_page_that_ends_every_process_that_reads_it_is_given_up_and_no_other(light, store, undisturbed):
+    folder = light(deadly=[77])
+    exits = []
+    while not exits or exits[-1] != 0:
+        assert len(exits) < 10, "the page stops the run for ever"
+        exits.append(start(store, folder).wait())
+
+    pages = read(store, folder, BOOK, LEAFLET)
+
+    got = ledger(store, pages)
+    assert got[76][2:4] == (Status.FAILED, Reason.CRASHED)
+    assert [row for row in got if row[1] != 77] == [row for row in undisturbed if row[1] != 77]
+    assert exits == [-signal.SIGKILL] * 5 + [0]
+
+
+def test_a_run_that_is_interrupted_blames_no_page(light, store):
+    folder = light(seconds=0.02)
+    for _ in range(3):
+        process = start(store, folder)
+        wait_for_pages(store, process, 1)
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    readings = Readings(store, store.folders("readings")[0])
+
+    assert not readings.tries(digest(BOOK), ".reading")

@@ -1,0 +1,137 @@
+"""Several workers read the same books as one does: the same bytes, whatever becomes of any of them."""
+
+import random
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from pagemill.records import Reason, Status
+from pagemill.storage import Store
+from tests import light_engine
+from tests.light_books import LEAFLET, digest, files_in, read
+from tests.light_runs import BOOK, PAGES, descendants, kill, ledger, pages_kept, start, wait_for_pages
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def light(tmp_path):
+    def install(**behaviour) -> Path:
+        return light_engine.write_checkpoint(tmp_path / "light", **behaviour)
+
+    return install
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> list[tuple]:
+    """What the books' ledgers hold when one worker reads them and nothing goes wrong."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    store = Store(str(folder / "store"))
+    return ledger(store, read(store, light_engine.write_checkpoint(folder / "light"), BOOK, LEAFLET))
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def ranks_of(pid: int) -> list[int]:
+    """Return the processes that have a model each."""
+    commands = {each: command_of(each) for each in descendants(pid)}
+    return [each for each, command in commands.items() if "be_rank" in command and "be_agent" not in command]
+
+
+def test_two_workers_share_the_pages_and_give_what_one_gives(light, store, undisturbed):
+    folder = light(seconds=0.05)
+
+    pages = read(store, folder, BOOK, LEAFLET, batch_size=4, workers=2)
+
+    assert ledger(store, pages) == undisturbed
+    (figures,) = pages.settings["figures"]
+    assert figures["pages"] == PAGES + 2
+    assert len(figures["ranks"]) == 2
+    assert min(rank["pages"] for rank in figures["ranks"]) > PAGES / 4
+    assert len(files_in(store, "readings")) == 2
+    assert sorted(number for numbers in light_engine.read_log(folder) for number in numbers) == sorted(
+        [*range(1, PAGES + 1), 1, 2]
+    )
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_worker_that_dies_costs_at_most_what_was_in_flight(light, store, undisturbed, seed):
+    chance = random.Random(seed)
+    folder = light(seconds=0.1)
+    process = start(store, folder, workers=2)
+    wait_for_pages(store, process, chance.randrange(1, 60))
+    time.sleep(chance.uniform(0, 0.5))
+    kept = pages_kept(store)
+    before = sum(map(len, light_engine.read_log(folder)))
+    kill(chance.choice(ranks_of(process.pid)))
+
+    assert process.wait() == 0, (folder / "talk.txt").read_text()
+
+    again = sum(map(len, light_engine.read_log(folder))) - before
+    assert again <= PAGES + 2 - kept + 8  # two batches may have come between the count and the kill
+    assert ledger(store, read(store, folder, BOOK, LEAFLET)) == undisturbed
+
+
+def test_the_launcher_that_is_killed_takes_its_workers_along_and_the_next_goes_on(light, store, undisturbed):
+    folder = light(seconds=0.1)
+    process = start(store, folder, workers=2)
+    wait_for_pages(store, process, 30)
+    family = descendants(process.pid)
+    process.kill()
+    process.wait()
+
+    deadline = time.monotonic() + 30
+    while any(command_of(pid) for pid in family) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [command_of(pid) for pid in family if command_of(pid)]
+
+    kept = pages_kept(store)
+    before = sum(map(len, light_engine.read_log(folder)))
+    assert start(store, folder, workers=2).wait() == 0
+    assert sum(map(len, light_engine.read_log(folder))) - before == PAGES + 2 - kept
+    assert ledger(store, read(store, folder, BOOK, LEAFLET)) == undisturbed
+
+
+def test_a_page_that_ends_every_worker_that_reads_it_is_given_up_within_one_run(light, store, undisturbed):
+    folder = light(deadly=[77])
+
+    pages = read(store, folder, BOOK, LEAFLET, batch_size=4, workers=2)
+
+    got = ledger(store, pages)
+    assert got[76][2:4] == (Status.FAILED, Reason.CRASHED)
+    assert [row for row in got if row[1] != 77] == [row for row in undisturbed if row[1] != 77]
+
+
+def test_two_machines_read_together(light, store, undisturbed):
+    """Two nodes of one worker each, which meet at a port."""
+    folder = light(seconds=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    nodes = [start(store, folder, workers=1, nodes=2, rendezvous=f"127.0.0.1:{port}") for _ in range(2)]
+
+    assert [node.wait() for node in nodes] == [0, 0], (folder / "talk.txt").read_text()
+
+    assert ledger(store, read(store, folder, BOOK, LEAFLET)) == undisturbed
+    assert len(files_in(store, "pages")) == 2
+    assert digest(BOOK) in files_in(store, "pages")[0] + files_in(store, "pages")[1]
+
+
+def test_an_interrupt_ends_the_workers_and_blames_no_page(light, store):
+    folder = light(seconds=0.1)
+    process = start(store, folder, workers=2)
+    wait_for_pages(store, process, 10)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait() == 128 + signal.SIGTERM
+    assert [name for name in files_in(store, "readings") if name.endswith((".reading", ".alone"))] == []
