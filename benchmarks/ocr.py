@@ -1,14 +1,19 @@
 """`pagemill ocr` beside the stock `nougat` command: same checkpoint, pages, precision and machine, in one run.
 
-The runs alternate, so that both meet the same state of the machine, and each is a process from start
-to finish. Memory is that of all processes of a run together, every shared page counted once.
+The runs alternate, so that both meet the same state of the machine, and each is a process from start to
+finish. What starting costs is measured on a book of one page, read in turn with the others, and taken off in
+a line of its own. Memory is that of all processes of a run together, every shared page counted once.
+
+Texts are compared page by page with what `model.inference` gives for that page alone, in a process of its
+own and by the stock package's own code. The stock command's files have no page boundaries; that they are
+made of those same pages is checked by putting them together from them, byte for byte.
 """
 
 import argparse
 import dataclasses
-import hashlib
-import io
+import itertools
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -17,67 +22,70 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
-import pikepdf
+from ocr_corpus import DEMO, Book, Leaf, extract_leaves, write_book, write_long, write_mixed
+from ocr_stock import StockPage, Verdict, read_alone, slots_used, stock_file, verdict_on
 
-from pagemill.archives import extract_members
-from pagemill.ocr.words import write_word_list
+from pagemill.ocr.nougat.words import write_word_list
 
-DEMO = Path(__file__).parent.parent / "demo"
-SAMPLE_SECONDS = 0.1
+SAMPLE_SECONDS = 0.2
+MEBIBYTE = 2**20
+STATIC_BATCH = 8  # for which the decode slots of static batches are worked out
+MEMORY_BOOKS_PAGES = (100, 1000)
+
+Command = Callable[[Sequence[Book], Path, "Setting"], list[str | Path]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """What both commands are given."""
+
+    checkpoint: Path
+    batch_size: int  # 0: each command's own default
+    environment: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """What one run took."""
+    """What one run took, and what it left."""
 
     seconds: float
     peak_bytes: int
+    out: Path
 
 
-def write_books(folder: Path, copies: int) -> list[Path]:
-    """Write the demo's books into a folder, the pages of each several times over."""
-    extract_members(sorted((DEMO / "samples").glob("*.rar")), folder / "members", passwords=str(DEMO / "passwords.txt"))
-    truth = [json.loads(line) for line in (DEMO / "truth.jsonl").read_text(encoding="utf-8").splitlines()]
-    names = {line["pdf_sha256"]: line["book"] for line in truth}
-    books = []
-    for member in sorted((folder / "members").rglob("*.pdf")):
-        name = names.pop(hashlib.sha256(member.read_bytes()).hexdigest(), "")
-        if name and name != "plates":  # it has a page that nobody can render
-            books.append(folder / f"{name}.pdf")
-            books[-1].write_bytes(_repeated(member, copies))
-    return books
-
-
-def _repeated(book: Path, copies: int) -> bytes:
-    with pikepdf.open(book) as once, pikepdf.new() as many:
-        for _ in range(copies):
-            many.pages.extend(once.pages)
-        out = io.BytesIO()
-        many.save(out)
-        return out.getvalue()
-
-
-def ours(books: list[Path], out: Path, checkpoint: Path, batch_size: int) -> list[str | Path]:
+def ours(books: Sequence[Book], out: Path, setting: Setting) -> list[str | Path]:
     program = Path(sys.executable).with_name("pagemill")
-    return [program, "ocr", *books, "--checkpoint", checkpoint, "--out", out, "--batch-size", str(batch_size)]
+    batch_size = str(setting.batch_size)
+    paths = [book.path for book in books]
+    return [program, "ocr", *paths, "--checkpoint", setting.checkpoint, "--out", out, "--batch-size", batch_size]
 
 
-def stock(books: list[Path], out: Path, checkpoint: Path, batch_size: int) -> list[str | Path]:
+def stock(books: Sequence[Book], out: Path, setting: Setting) -> list[str | Path]:
     program = Path(sys.executable).with_name("nougat")
-    options = ["--batchsize", str(batch_size)] if batch_size else []
-    return [program, *books, "--checkpoint", checkpoint, "--out", out, "--full-precision", *options]
+    options = ["--batchsize", str(setting.batch_size)] if setting.batch_size else []
+    paths = [book.path for book in books]
+    return [program, *paths, "--checkpoint", setting.checkpoint, "--out", out, "--full-precision", *options]
 
 
-def measure(command: list[str | Path], environment: dict[str, str]) -> Run:
+COMMANDS: dict[str, Command] = {"pagemill ocr": ours, "nougat": stock}
+
+
+def measure(command: Command, books: Sequence[Book], out: Path, setting: Setting) -> Run:
+    """Run a command on books it has not seen, and watch the memory of all its processes."""
+    shutil.rmtree(out, ignore_errors=True)
+    line = command(books, out, setting)
     started = monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(line, env=setting.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     peak_bytes = 0
     talk: list[bytes] = []
-    listener = threading.Thread(target=lambda: talk.append(process.stderr.read()))
+    listener = threading.Thread(target=lambda: talk.append(process.stderr.read() if process.stderr else b""))
     listener.start()
     while process.poll() is None:
         peak_bytes = max(peak_bytes, _tree_bytes(process.pid))
@@ -85,8 +93,8 @@ def measure(command: list[str | Path], environment: dict[str, str]) -> Run:
     seconds = monotonic() - started
     listener.join()
     if process.returncode:
-        sys.exit(f"{command[0]} failed:\n{talk[0].decode()}")
-    return Run(seconds, peak_bytes)
+        sys.exit(f"{line[0]} failed:\n{talk[0].decode()}")
+    return Run(seconds, peak_bytes, out)
 
 
 def _tree_bytes(pid: int) -> int:
@@ -101,65 +109,179 @@ def _tree_bytes(pid: int) -> int:
     return (int(own[1]) * 1024 if own else 0) + sum(map(_tree_bytes, pids))
 
 
-def identical_pages(pages: Iterable[str], stock_text: str) -> int:
-    """Count the pages whose text stands in the stock command's output, whole and in its place.
-
-    That output has no page boundaries. A page is identical when its text follows that of the pages
-    before it with nothing but white space between; a blank page when nothing stands in its place.
-    """
-    identical, position, blank = 0, 0, 0
-    for page in (re.sub(r"\n{3,}", "\n\n", page).strip() for page in pages):
-        start = stock_text.find(page, position) if page else -1
-        if not page:
-            blank += 1
-        elif start >= 0:
-            identical += 1 + (blank if not stock_text[position:start].strip() else 0)
-            position, blank = start + len(page), 0
-    return identical + (blank if not stock_text[position:].strip() else 0)
+def figures_of(run: Run) -> dict[str, Any]:
+    """Return the totals that `pagemill ocr` keeps of a run, in the manifest of the stage that reads."""
+    (manifest,) = (run.out / ".pagemill" / "manifests" / "recognize_pages").glob("*/*.json")
+    (figures,) = json.loads(manifest.read_text(encoding="utf-8"))["settings"]["figures"]  # no rounds of retries
+    return figures  # type: ignore[no-any-return]
 
 
-def compare_texts(books: list[Path], mine: Path, theirs: Path) -> tuple[int, int]:
-    """Return the number of pages and how many of them are identical."""
-    rows = [json.loads(line) for line in (mine / "ledger.jsonl").read_text().splitlines()]
-    by_book: dict[str, list[str]] = {}
-    for row in rows:
-        by_book.setdefault(row["pdf_sha256"], []).append(row["text"])
-    same = 0
+def alone(leaves: Sequence[Leaf], setting: Setting) -> dict[Leaf, StockPage]:
+    """Return what `model.inference` makes of each distinct page, alone."""
+    os.environ.update(setting.environment)
+    sources = {source: list(group) for source, group in itertools.groupby(leaves, lambda leaf: leaf.source)}
+    pages: dict[Leaf, StockPage] = {}
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        for source, group in sources.items():
+            read = process.submit(read_alone, source, setting.checkpoint).result()
+            pages |= {leaf: read[leaf.page - 1] for leaf in group}
+    return pages
+
+
+def verdicts(books: Sequence[Book], known: Mapping[Leaf, StockPage], run: Run) -> Counter[Verdict]:
+    """Hold every row of our ledger against the page that it tells of; every page must have one."""
+    lines = (run.out / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = {(row["pdf_sha256"], row["page"]): row for row in map(json.loads, lines)}
+    counted: Counter[Verdict] = Counter()
     for book in books:
-        pages = by_book[hashlib.sha256(book.read_bytes()).hexdigest()]
-        same += identical_pages(pages, (theirs / f"{book.stem}.mmd").read_text(encoding="utf-8"))
-    return len(rows), same
+        sha256 = book.sha256
+        for number, leaf in enumerate(book.leaves, 1):
+            row = rows.pop((sha256, number))
+            counted[verdict_on(known[leaf], row["text"], row["reason"], blank=leaf.blank)] += 1
+    assert not rows, "the ledger tells of pages that nobody asked for"
+    return counted
 
 
-def print_table(mine: list[Run], theirs: list[Run], pages: int, same: int) -> None:
-    wall, stock_wall = (statistics.median(run.seconds for run in runs) for runs in (mine, theirs))
-    peak, stock_peak = (statistics.median(run.peak_bytes for run in runs) / 2**20 for runs in (mine, theirs))
-    print("| measure | pagemill ocr | nougat | ratio |")
-    print("| --- | --- | --- | --- |")
-    print(f"| wall, median of {len(mine)} | {wall:.1f} s | {stock_wall:.1f} s | {stock_wall / wall:.2f} |")
-    print(f"| pages per second | {pages / wall:.2f} | {pages / stock_wall:.2f} | {stock_wall / wall:.2f} |")
-    print(f"| peak memory, all processes | {peak:.0f} MiB | {stock_peak:.0f} MiB | {stock_peak / peak:.2f} |")
-    print(f"| pages with identical text | {same} of {pages} | | {same / pages:.3f} |")
+def files_explained(books: Sequence[Book], known: Mapping[Leaf, StockPage], run: Run) -> int:
+    """Count the stock command's files that are, byte for byte, made of the pages as they are read alone."""
+    explained, before = 0, 0
+    for book in books:
+        expected = stock_file((known[leaf] for leaf in book.leaves), before)
+        explained += expected == (run.out / f"{book.path.stem}.mmd").read_text(encoding="utf-8")
+        before += len(book.leaves)
+    return explained
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Medians:
+    """The middle of a command's runs."""
+
+    seconds: float
+    start_seconds: float  # a book of one page
+    peak_bytes: float
+
+    @classmethod
+    def of(cls, mixed: Sequence[Run], single: Sequence[Run]) -> "Medians":
+        """Take the middle of runs over the mixed books and over a single page."""
+        return cls(
+            statistics.median(run.seconds for run in mixed),
+            statistics.median(run.seconds for run in single),
+            statistics.median(run.peak_bytes for run in mixed),
+        )
+
+
+def print_speed(mine: Medians, theirs: Medians, pages: int, repeats: int) -> None:
+    walls = (mine.seconds, theirs.seconds)
+    reading = (mine.seconds - mine.start_seconds, theirs.seconds - theirs.start_seconds)
+    print("\n| measure | goal | pagemill ocr | nougat | ratio |\n| --- | --- | --- | --- | --- |")
+    print(f"| wall, median of {repeats} | 2 x | {walls[0]:.1f} s | {walls[1]:.1f} s | {walls[1] / walls[0]:.2f} |")
+    print(f"| a book of one page: starting | | {mine.start_seconds:.1f} s | {theirs.start_seconds:.1f} s | |")
+    print(f"| wall without that | 2 x | {reading[0]:.1f} s | {reading[1]:.1f} s | {reading[1] / reading[0]:.2f} |")
+    rates = [(pages - 1) / seconds for seconds in reading]
+    print(f"| pages per second, without that | | {rates[0]:.1f} | {rates[1]:.1f} | {rates[0] / rates[1]:.2f} |")
+    peaks = (mine.peak_bytes / MEBIBYTE, theirs.peak_bytes / MEBIBYTE)
+    print(f"| peak memory | | {peaks[0]:.0f} MiB | {peaks[1]:.0f} MiB | {peaks[1] / peaks[0]:.2f} |")
+
+
+def print_model(
+    figures: Sequence[Mapping[str, Any]], corpus: Sequence[StockPage], lengths: Sequence[int], batch_size: int
+) -> None:
+    """Print how busy the model was: ours as it counted, the stock command's worked out from its pages alone.
+
+    A page uses as many decode slots as it has steps when it is read alone: those of the pages that we show to
+    the model are `lengths`. Ours are divided by the slots that there were, taken or not, in all steps.
+    """
+    waiting = statistics.median(
+        each["seconds_waiting"] / (each["seconds_waiting"] + each["seconds_reading"]) for each in figures
+    )
+    used = statistics.median(sum(lengths) / each["slots_offered"] for each in figures)
+    preparing = sum(page.seconds_preparing for page in corpus)
+    stock_waiting = preparing / (preparing + sum(page.seconds_reading for page in corpus))
+    sizes = (batch_size, STATIC_BATCH) if batch_size > 1 else (1, STATIC_BATCH)
+    static = ", ".join(f"{slots_used([page.steps for page in corpus], size):.2f} at {size}" for size in sizes)
+    print("\n| measure | goal | pagemill ocr | nougat, worked out |\n| --- | --- | --- | --- |")
+    shares = f"{waiting:.1%} | {stock_waiting:.1%}"
+    print(f"| share of the time from its first page in which the model waits | <= 5 % | {shares} |")
+    print(f"| decode slots used | >= 0.90 | {used:.3f} | {static} pages a batch |")
+
+
+def print_texts(counted: Counter[Verdict], books: int, explained: int, batch_size: int) -> None:
+    print("\n| pages | what became of them |\n| --- | --- |")
+    for verdict in Verdict:
+        print(f"| {counted[verdict]} | {verdict} |")
+    read = counted[Verdict.IDENTICAL] + counted[Verdict.DIFFERENT]
+    print(f"\nPages with identical text: {counted[Verdict.IDENTICAL]} of the {read} that the stock model reads.")
+    print(f"Files of the stock command (batch {batch_size or 1}) that are made of these pages: {explained} of {books}.")
+
+
+def print_memory(peaks: Mapping[str, Sequence[int]]) -> None:
+    columns = " | ".join(peaks)
+    print(f"\n| peak memory, all processes | goal | {columns} |\n| --- | --- |{' --- |' * len(peaks)}")
+    for place, pages in enumerate(MEMORY_BOOKS_PAGES):
+        print(
+            f"| book of {pages} pages | | "
+            + " | ".join(f"{row[place] / MEBIBYTE:.0f} MiB" for row in peaks.values())
+            + " |"
+        )
+    span = MEMORY_BOOKS_PAGES[1] - MEMORY_BOOKS_PAGES[0]
+    growth = [(row[1] - row[0]) / MEBIBYTE / span for row in peaks.values()]
+    print("| growth a page | <= 0.05 MiB | " + " | ".join(f"{each:.3f} MiB" for each in growth) + " |")
+
+
+def compare(leaves: Sequence[Leaf], folder: Path, setting: Setting, options: argparse.Namespace) -> None:
+    """Read the mixed books and the book of one page in turn, and print how the commands compare."""
+    books = write_mixed(leaves, folder / "mixed", options.copies, options.long_pages)
+    single = [write_book(folder / "single" / "single.pdf", leaves[:1])]
+    mixed_runs: dict[str, list[Run]] = {name: [] for name in COMMANDS}
+    single_runs: dict[str, list[Run]] = {name: [] for name in COMMANDS}
+    figures = []
+    for command in COMMANDS.values():  # once for nothing: what only the first run ever pays for is no one's cost
+        measure(command, single, folder / "first", setting)
+    for _ in range(options.repeats):
+        for name, command in COMMANDS.items():
+            single_runs[name].append(measure(command, single, folder / f"{command.__name__}-single", setting))
+            mixed_runs[name].append(measure(command, books, folder / command.__name__, setting))
+        figures.append(figures_of(mixed_runs["pagemill ocr"][-1]))
+    known = alone(leaves, setting)
+    corpus = [known[leaf] for book in books for leaf in book.leaves]
+    mine, theirs = (Medians.of(mixed_runs[name], single_runs[name]) for name in COMMANDS)
+    print(f"{len(corpus)} pages in {len(books)} PDFs, one of them of {options.long_pages} pages")
+    print_speed(mine, theirs, len(corpus), options.repeats)
+    lengths = [known[leaf].steps for book in books for leaf in book.leaves if not leaf.blank]
+    print_model(figures, corpus, lengths, setting.batch_size)
+    counted = verdicts(books, known, mixed_runs["pagemill ocr"][-1])
+    explained = files_explained(books, known, mixed_runs["nougat"][-1])
+    print_texts(counted, len(books), explained, setting.batch_size)
+
+
+def compare_memory(leaves: Sequence[Leaf], folder: Path, setting: Setting) -> None:
+    """Read a short and a long book of the same pages, each alone, and print how memory grows."""
+    books = [write_long(leaves, folder / f"pages-{pages}.pdf", pages) for pages in MEMORY_BOOKS_PAGES]
+    peaks = {
+        name: [measure(command, [book], folder / command.__name__, setting).peak_bytes for book in books]
+        for name, command in COMMANDS.items()
+    }
+    print_memory(peaks)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--copies", type=int, default=4, help="how often each book's pages come")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--copies", type=int, default=4, help="how often each short book's pages come")
+    parser.add_argument("--long-pages", type=int, default=1000, help="pages of the long book")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each")
-    parser.add_argument("--batch-size", type=int, default=0, help="pages a batch of both; 0 for each one's own default")
+    parser.add_argument("--batch-size", type=int, default=0, help="of both; 0 for each one's own default")
     parser.add_argument("--checkpoint", type=Path, default=DEMO / "checkpoint")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the growth of memory")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        books = write_books(folder, options.copies)
-        environment = os.environ | {"NLTK_DATA": str(write_word_list(folder / "nltk")), "NO_ALBUMENTATIONS_UPDATE": "1"}
-        mine, theirs = [], []
-        for _ in range(options.repeats):
-            for command, runs in ((ours, mine), (stock, theirs)):
-                out = folder / command.__name__
-                shutil.rmtree(out, ignore_errors=True)
-                runs.append(measure(command(books, out, options.checkpoint, options.batch_size), environment))
-        print_table(mine, theirs, *compare_texts(books, folder / "ours", folder / "stock"))
+        leaves = extract_leaves(folder / "members")
+        words = str(write_word_list(folder / "nltk"))
+        environment = os.environ | {"NLTK_DATA": words, "NO_ALBUMENTATIONS_UPDATE": "1"}
+        setting = Setting(options.checkpoint, options.batch_size, environment)
+        compare(leaves, folder, setting, options)
+        if not options.no_memory:
+            compare_memory(leaves, folder, setting)
 
 
 if __name__ == "__main__":
