@@ -1,10 +1,10 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help demo test lint format compile lock bench clean
+.PHONY: help demo test lint format compile lock bench bench-ocr clean
 
 help:  ## Show this help.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 demo: .venv/demo-ready  ## Make a dataset from the sample archives: out/demo/.
 	@$(BIN)/python demo/run.py
@@ -31,8 +31,11 @@ lock: .venv/test-ready  ## Lock the requirements anew.
 	$(BIN)/uv pip compile -q --universal --no-annotate --python-version 3.11 --no-emit-package pagemill \
 	    --extra ocr -c requirements/test.txt pyproject.toml -o requirements/demo.txt
 
-bench: .venv/test-ready  ## Measure against peers, one after another; see docs/benchmarks.md.
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+bench: bench-ocr .venv/test-ready  ## Measure against peers, one after another; see docs/benchmarks.md.
+	for name in extraction second_run startup; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+bench-ocr: .venv/test-ready  ## Measure the reading of pages alone.
+	for name in ocr decoding scaling; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## Remove what the demo made.
 	rm -rf out

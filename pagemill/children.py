@@ -113,6 +113,17 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_NOTHING = object()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Task:
+    """An item for a child, and whom to tell; without one it is enough that there is a child."""
+
+    item: Any = _NOTHING
+    future: Future[Any] = dataclasses.field(default_factory=Future)
+
+
 class Crew(Generic[ItemT, ValueT]):
     """Children that compute `function(item)` of whatever is submitted, until the crew is closed.
 
@@ -133,7 +144,7 @@ class Crew(Generic[ItemT, ValueT]):
     ) -> None:
         self.order = pickle.dumps((function, memory_limit_bytes))
         self.time_limit_seconds = time_limit_seconds
-        self.tasks: queue.SimpleQueue[tuple[ItemT, Future[Answer[ItemT, ValueT]]] | None] = queue.SimpleQueue()
+        self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self.closed, self.closing = connection.Pipe(duplex=False)
         # A child lives and ends with the thread that owns it.
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers or cpu_count())]
@@ -147,8 +158,13 @@ class Crew(Generic[ItemT, ValueT]):
         cancelled when the crew is closed before.
         """
         future: Future[Answer[ItemT, ValueT]] = Future()
-        self.tasks.put((item, future))
+        self.tasks.put(_Task(item, future))
         return future
+
+    def warm_up(self) -> None:
+        """Start the children now, while there is nothing for them to do yet."""
+        for _ in self.threads:
+            self.tasks.put(_Task())
 
     def close(self) -> None:
         """Kill the children and wait until they are gone."""
@@ -159,7 +175,7 @@ class Crew(Generic[ItemT, ValueT]):
             thread.join()
         while not self.tasks.empty():
             if task := self.tasks.get():
-                task[1].cancel()
+                task.future.cancel()
         self.closed.close()
 
     def __enter__(self) -> Self:
@@ -172,21 +188,20 @@ class Crew(Generic[ItemT, ValueT]):
         child: _Child | None = None
         try:
             while (task := self.tasks.get()) is not None:
-                item, future = task
                 if self.closed.poll():
-                    future.cancel()
-                if not future.set_running_or_notify_cancel():
+                    task.future.cancel()
+                if not task.future.set_running_or_notify_cancel():
                     continue
                 try:
                     child = child or self._new_child()
-                    answer = child.ask(item, self.time_limit_seconds)
+                    answer = child.ask(task.item, self.time_limit_seconds) if task.item is not _NOTHING else None
                 except Exception as error:
-                    future.set_exception(error)
+                    task.future.set_exception(error)
                     continue
-                if answer.reason is not None:
+                if answer is not None and answer.reason is not None:
                     child.end()
                     child = None
-                future.set_result(answer)
+                task.future.set_result(answer)
         finally:
             if child is not None:
                 child.end()

@@ -99,7 +99,9 @@ class Line:
             assert not self.closed, "a closed line takes no more pages"
             number = next(self.numbers)
             self.jobs[number] = job
-            self.begun = True
+            if not self.begun:
+                self.begun = True
+                self.finishing.warm_up()
             self.changed.notify_all()
         self.preparing.submit(order).add_done_callback(lambda answer: self._on_prepared(number, answer))
         return job.reading

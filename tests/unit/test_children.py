@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagemill.children import Answer, ChildLost, RaisedInChild, in_children
+from pagemill.children import Answer, ChildLost, Crew, RaisedInChild, in_children
 from pagemill.records import Reason
 
 HEAVY_MODULES = ("torch", "kfp", "transformers", "fsspec", "pypdfium2")
@@ -367,3 +367,27 @@ def test_a_parent_that_ends_without_closing_takes_its_children_along(tmp_path: P
         parent.wait()
 
     wait_until_gone(int(file.name) for file in tmp_path.iterdir() if file.name != "first")
+
+
+def test_a_crew_can_be_warmed_up_before_there_is_work() -> None:
+    with Crew(process_id, workers=1) as crew:
+        crew.warm_up()
+        numbers = {crew.submit(item).result().value for item in range(3)}
+    assert len(numbers) == 1
+
+
+def test_what_a_closed_crew_has_not_begun_is_cancelled() -> None:
+    crew = Crew(time.sleep, workers=1)
+    futures = [crew.submit(600) for _ in range(3)]
+    while not futures[0].running():
+        time.sleep(0.001)
+    crew.close()
+    assert [future.cancelled() for future in futures] == [False, True, True]
+
+
+def test_an_item_that_its_owner_cancels_is_passed_over() -> None:
+    with Crew(time.sleep, workers=1) as crew:
+        first, second, third = (crew.submit(0.01) for _ in range(3))
+        assert second.cancel()
+        assert third.result().ok
+        assert first.result().ok
