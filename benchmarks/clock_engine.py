@@ -117,6 +117,9 @@ class ThreadCrew:
         """Have the item worked on."""
         return self.thread.submit(lambda: Answer(item, 0.0, self.function(item)))
 
+    def warm_up(self) -> None:
+        """Do nothing: a thread is always ready."""
+
     def close(self) -> None:
         """Let the thread go."""
         self.thread.shutdown(cancel_futures=True)

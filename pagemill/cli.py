@@ -1,5 +1,6 @@
 """The `pagemill` command."""
 
+import errno
 import json
 import logging
 import sys
@@ -10,6 +11,8 @@ import typer
 
 from pagemill import __version__
 from pagemill.errors import UserError
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 app = typer.Typer(
     help="Turn RAR archives of PDF books into a dataset with Nougat.",
@@ -28,6 +31,12 @@ def main() -> None:
         app()
     except UserError as mistake:
         typer.echo(f"pagemill: {mistake}", err=True)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        where = error.filename or "the disk"
+        typer.echo(f"pagemill: {where}: {error.strerror}; free some space and run it again, it goes on", err=True)
         raise SystemExit(2) from None
 
 

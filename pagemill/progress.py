@@ -8,7 +8,17 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 LOG_INTERVAL_SECONDS = 30.0
 
@@ -33,6 +43,7 @@ def progress(description: str, total: float | None) -> Iterator[Advance]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -53,6 +64,14 @@ def track(items: Iterable[Item], description: str, total: float | None = None) -
             advance()
 
 
+class _RateColumn(ProgressColumn):
+    """How much is done in a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f}/s")
+
+
 class _LoggedProgress:
     def __init__(self, description: str, total: float | None) -> None:
         self.description, self.total, self.done = description, total, 0.0
@@ -64,10 +83,11 @@ class _LoggedProgress:
         if now - self.logged < LOG_INTERVAL_SECONDS and self.done != self.total:
             return
         self.logged = now
-        rate = self.done / max(now - self.started, 1e-9)
-        eta = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
+        seconds = now - self.started
+        rate = self.done / seconds if seconds else 0.0
+        pace = f", {rate:,.1f} a second, {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
         total = "?" if self.total is None else f"{self.total:,.0f}"
-        log.info("%s: %s of %s%s", self.description, f"{self.done:,.0f}", total, eta)
+        log.info("%s: %s of %s%s", self.description, f"{self.done:,.0f}", total, pace)
 
 
 def _length(items: Iterable[object]) -> int | None:

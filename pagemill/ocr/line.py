@@ -56,6 +56,7 @@ class Line:
         finish: Runs in a child: cleans up what the engine wrote.
         load: Loads the engine; called when the first page is submitted.
         batch_size: Pages in flight; 0 for what suits the engine's device.
+        models_on_device: Models that share the device, this one among them.
         render_workers: Children that prepare pages.
         page_time_limit_seconds: For preparing a page, and again for cleaning it up.
     """
@@ -67,10 +68,11 @@ class Line:
         load: Callable[[], Engine],
         *,
         batch_size: int = 0,
+        models_on_device: int = 1,
         render_workers: int = 1,
         page_time_limit_seconds: float = 60.0,
     ) -> None:
-        self.load, self.batch_size = load, batch_size
+        self.load, self.batch_size, self.models_on_device = load, batch_size, models_on_device
         self.totals = Totals()
         self.last_step: float | None = None  # when the model's loop last came round
         self.queue = PageQueue()
@@ -146,6 +148,11 @@ class Line:
         for job in jobs.values():
             job.reading.set_exception(error)
 
+    def check(self) -> None:
+        """Raise what the line was stopped with, if it was."""
+        if self.error is not None:
+            raise self.error
+
     def __enter__(self) -> Self:
         return self
 
@@ -157,16 +164,15 @@ class Line:
         started = time.monotonic()
         engine = self.load()
         self.totals.seconds_loading = time.monotonic() - started
-        reader = Reader(engine, self.batch_size, self.totals)
+        batch_size = self.batch_size or max(1, engine.default_batch_size // self.models_on_device)
+        reader = Reader(engine, batch_size, self.totals)
         for drafted in reader.read(self.queue):
             self.batch_size = reader.batch_size
             self.last_step = time.monotonic()
-            if self.error is not None:
-                raise self.error
+            self.check()
             for each in drafted:
                 self._on_drafted(each)
-        if self.error is not None:
-            raise self.error
+        self.check()
 
     def _on_prepared(self, number: int, future: "Future[Answer[PageOrder, Prepared]]") -> None:
         with self._blaming(number):

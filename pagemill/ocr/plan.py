@@ -6,6 +6,7 @@ from typing import Any
 from pagemill.errors import UserError
 from pagemill.language import check_languages
 from pagemill.manifest import Stage
+from pagemill.ocr import rapid
 from pagemill.ocr.checkpoint import Checkpoint
 from pagemill.ocr.engine import Rendering
 from pagemill.records import BookRecord, PageRecord, Status
@@ -119,9 +120,11 @@ class Plan:
 
 
 def check_fallback(fallback: str) -> None:
-    """Raise UserError for a fallback that is not known."""
+    """Raise UserError for a fallback that is not known, or not installed."""
     if fallback not in FALLBACKS:
         raise UserError(f"fallback {fallback}", "is not known", f"choose one of: {', '.join(FALLBACKS)}")
+    if fallback == OCR:
+        rapid.check_installed()
 
 
 def retry_rounds(retry: str) -> tuple[str, ...]:

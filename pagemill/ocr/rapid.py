@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import importlib
+import importlib.util
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from pagemill.ocr.engine import Draft, Engine, Finisher, PageInput, PageText, Pi
 from pagemill.ocr.nougat.preparing import is_blank
 from pagemill.records import Reason, Status
 
+PACKAGES = ("onnxruntime", "rapidocr")
 WHITE = (255, 255, 255)
 MAX_SIDE_PIXELS = 2000  # RapidOCR makes larger images smaller than this itself (`Global.max_side_len`)
 PARAGRAPH_GAP = 0.5  # between the boxes of two lines, in heights of a line; leading alone leaves 0.0 to 0.3
@@ -33,6 +35,13 @@ def finisher(checkpoint: Checkpoint) -> Finisher:
     return _Finisher()
 
 
+def check_installed() -> None:
+    """Raise UserError when what this engine needs is not installed; nothing of it is loaded."""
+    for package in PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"package {package}", "rapidocr is not installed", "pip install 'pagemill[rapidocr]'")
+
+
 def load(checkpoint: Checkpoint, device: str = "auto", threads: int = 0, precision: str = "auto") -> Engine:
     """Load RapidOCR, which reads on the CPU in the precision of its models.
 
@@ -45,13 +54,8 @@ def load(checkpoint: Checkpoint, device: str = "auto", threads: int = 0, precisi
     Raises:
         UserError: The package is not installed.
     """
-    try:
-        importlib.import_module("onnxruntime")
-        rapidocr = importlib.import_module("rapidocr")
-    except ImportError as error:
-        raise UserError(
-            f"engine rapidocr ({error})", "rapidocr is not installed", "pip install 'pagemill[rapidocr]'"
-        ) from error
+    check_installed()
+    rapidocr = importlib.import_module("rapidocr")
     settings = "EngineConfig.onnxruntime"
     return _RapidEngine(
         rapidocr.RapidOCR(

@@ -27,7 +27,7 @@ class Totals:
     slots_offered: int = 0  # places for a page, summed over the steps
     seconds_loading: float = 0.0
     seconds_reading: float = 0.0
-    seconds_waiting: float = 0.0  # of a loaded model for a page
+    seconds_waiting: float = 0.0  # between two steps, for pages or for us
 
     def to_dict(self) -> dict[str, float]:
         """Return the figures by name."""
@@ -55,14 +55,14 @@ class _Flight:
 class Reader:
     """Keeps a model busy with the pages of a queue, and learns how many its memory holds."""
 
-    def __init__(self, engine: Engine, batch_size: int = 0, totals: Totals | None = None) -> None:
-        self.engine = engine
-        self.batch_size = batch_size or engine.default_batch_size
+    def __init__(self, engine: Engine, batch_size: int, totals: Totals | None = None) -> None:
+        self.engine, self.batch_size = engine, batch_size
         self.totals = totals or Totals()
         self.in_flight: dict[Hashable, _Flight] = {}
         self.again: deque[PageInput] = deque()  # pages of a batch that did not fit, for the next one
         self.suspects: deque[PageInput] = deque()  # pages of a batch that the model failed on: each is read alone
         self.alone = False  # one of them is in flight
+        self.last_step: float | None = None  # when it ended
         self.share = 0.0  # seconds that a page in flight from the beginning would have been charged with
 
     def read(self, queue: PageQueue) -> Iterator[list[Drafted]]:
@@ -96,14 +96,7 @@ class Reader:
         again = [self.again.popleft() for _ in range(min(room, len(self.again)))]
         if self.in_flight or again:
             return again + queue.take(room - len(again))
-        return self._wait_for_pages(queue, room)
-
-    def _wait_for_pages(self, queue: PageQueue, room: int) -> list[PageInput]:
-        started = time.monotonic()
-        pages = queue.take(room, wait_seconds=IDLE_WAIT_SECONDS)
-        if self.totals.steps:  # the first page is prepared while the model is loaded
-            self.totals.seconds_waiting += time.monotonic() - started
-        return pages
+        return queue.take(room, wait_seconds=IDLE_WAIT_SECONDS)
 
     def _step(self, arrivals: Sequence[PageInput]) -> list[Drafted]:
         attempts = 2 if self.alone else 1
@@ -120,12 +113,14 @@ class Reader:
         self.totals.steps += 1
         self.totals.slots_offered += self.batch_size
         started = time.monotonic()
+        self.totals.seconds_waiting += started - (self.last_step or started)
         try:
             if arrivals:
                 self.engine.admit(arrivals)
             return self.engine.step()
         finally:
-            seconds = time.monotonic() - started
+            self.last_step = time.monotonic()
+            seconds = self.last_step - started
             self.totals.seconds_reading += seconds
             self.share += seconds / len(self.in_flight)
 

@@ -118,6 +118,7 @@ class Recognition:
             FinishPage(plan.engine, plan.checkpoint),
             lambda: load_engine(plan.engine, plan.checkpoint, self.ranks.device, threads, plan.precision),
             batch_size=plan.batch_size,
+            models_on_device=plan.instances_per_gpu,
             render_workers=plan.render_workers,
             page_time_limit_seconds=plan.page_time_limit_seconds,
         )
@@ -137,6 +138,7 @@ class Recognition:
                 self._begin(lease)
             self._take_back(TICK_SECONDS)
             self._tell()
+            self.line.check()
         self.line.close()
 
     def _has_room(self) -> bool:

@@ -1,6 +1,7 @@
 """The `pagemill` command: its help, its exit codes and its one-line complaints."""
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,21 @@ def test_ocr_then_ledger(tmp_path, demo_pdf):
     counted = pagemill("ledger", tmp_path / "text" / "ledger.jsonl")
     assert counted.returncode == 0, counted.stderr
     assert "empty" in counted.stdout, "the treatise has a blank page"
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, demo_pdf):
+    limit = 4096
+    out = tmp_path / "text"
+
+    done = pagemill(
+        *("ocr", demo_pdf, "--checkpoint", DEMO / "checkpoint", "--out", out),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "File too large; free some space and run it again, it goes on" in done.stderr
+    assert not [path for path in out.rglob("*") if path.is_file()]
 
 
 def test_compile_check_agrees_with_what_is_committed():

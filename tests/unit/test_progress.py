@@ -58,7 +58,7 @@ def test_items_are_taken_one_at_a_time(log: pytest.LogCaptureFixture) -> None:
 def test_the_end_is_logged(clock: Clock, log: pytest.LogCaptureFixture) -> None:
     for _ in track(range(4), "read pages"):
         clock.seconds += 1
-    assert log.messages == ["read pages: 4 of 4, 0 s left"]
+    assert log.messages == ["read pages: 4 of 4, 1.0 a second, 0 s left"]
 
 
 def test_a_line_comes_every_half_minute_with_what_is_left(clock: Clock, log: pytest.LogCaptureFixture) -> None:
@@ -66,14 +66,17 @@ def test_a_line_comes_every_half_minute_with_what_is_left(clock: Clock, log: pyt
         for _ in range(70):
             clock.seconds += 1
             advance()
-    assert log.messages == ["read pages: 30 of 100, 70 s left", "read pages: 60 of 100, 40 s left"]
+    assert log.messages == [
+        "read pages: 30 of 100, 1.0 a second, 70 s left",
+        "read pages: 60 of 100, 1.0 a second, 40 s left",
+    ]
 
 
 def test_amounts_may_be_of_any_size(clock: Clock, log: pytest.LogCaptureFixture) -> None:
     with progress("fetch archives", 2.5e9) as advance:
         clock.seconds += 40
         advance(5e8)
-    assert log.messages == ["fetch archives: 500,000,000 of 2,500,000,000, 160 s left"]
+    assert log.messages == ["fetch archives: 500,000,000 of 2,500,000,000, 12,500,000.0 a second, 160 s left"]
 
 
 def test_without_a_total_no_end_is_foretold(clock: Clock, log: pytest.LogCaptureFixture) -> None:
@@ -85,7 +88,7 @@ def test_without_a_total_no_end_is_foretold(clock: Clock, log: pytest.LogCapture
 def test_a_total_can_be_told(clock: Clock, log: pytest.LogCaptureFixture) -> None:
     for _ in track(iter(range(2)), "read pages", total=2):
         clock.seconds += 1
-    assert log.messages == ["read pages: 2 of 2, 0 s left"]
+    assert log.messages == ["read pages: 2 of 2, 1.0 a second, 0 s left"]
 
 
 def test_nothing_to_do_is_no_fault(log: pytest.LogCaptureFixture) -> None:
@@ -96,7 +99,7 @@ def test_nothing_to_do_is_no_fault(log: pytest.LogCaptureFixture) -> None:
 
 def test_a_clock_that_stands_still_is_no_fault(clock: Clock, log: pytest.LogCaptureFixture) -> None:
     assert list(track([1], "read pages")) == [1]
-    assert log.messages == ["read pages: 1 of 1, 0 s left"]
+    assert log.messages == ["read pages: 1 of 1"]
 
 
 def test_errors_of_the_work_pass_through(log: pytest.LogCaptureFixture) -> None:

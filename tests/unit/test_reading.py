@@ -2,6 +2,7 @@
 
 import pytest
 
+from pagemill.ocr import reading
 from pagemill.ocr.checkpoint import Checkpoint
 from pagemill.ocr.engine import EngineLost, PageInput, Prepared
 from pagemill.ocr.queueing import PageQueue
@@ -116,3 +117,23 @@ def test_the_seconds_of_a_step_are_divided_among_the_pages_in_flight(folder):
     drafted = [each for step in reader.read(queue_of(1, 2, 3, 4)) for each in step]
 
     assert sum(each.seconds for each in drafted) == pytest.approx(reader.totals.seconds_reading, abs=0.003)
+
+
+def test_what_lies_between_two_steps_is_waiting(folder, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(reading.time, "monotonic", lambda: now)
+
+    class Slow(light_engine.LightEngine):
+        def step(self):
+            nonlocal now
+            now += 1.0
+            return super().step()
+
+    light(folder)
+    reader = Reader(Slow(light_engine.Behaviour(steps=3), folder / "light.log"), batch_size=1)
+
+    for _ in reader.read(queue_of(1, 2)):
+        now += 0.25
+
+    assert reader.totals.seconds_reading == 6 * 1.0
+    assert reader.totals.seconds_waiting == 5 * 0.25

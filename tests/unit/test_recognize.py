@@ -1,7 +1,9 @@
 """The reading of pages: every page that goes in comes out as one row, whatever happens on the way."""
 
+import io
 import json
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -321,6 +323,28 @@ def test_a_failed_page_without_a_text_layer_stays_failed(light, store):
 
     (row,) = rows_of(store, pages, scan)
     assert (row.status, row.reason, row.engine, row.text) == (Status.FAILED, Reason.MODEL_ERROR, ENGINE, "")
+
+
+def test_a_failed_page_without_a_text_layer_is_read_by_the_other_engine_when_asked(light, store):
+    tale = "There was once a king who had a great forest near his castle, and all kinds of game ran about in it."
+    typeset = pdfs.book([numbered(1, tale), numbered(2, tale)])
+    images = [page.render(scale=200 / 72).to_pil() for page in _document(typeset)]
+    scan = io.BytesIO()
+    images[0].save(scan, "PDF", resolution=200, save_all=True, append_images=images[1:])
+
+    pages = read(store, light(bad=[2]), scan.getvalue(), fallback="ocr")
+
+    first, second = rows_of(store, pages, scan.getvalue())
+    assert first.status is Status.OK
+    assert (second.status, second.reason, second.engine) == (Status.FALLBACK, Reason.MODEL_ERROR, "rapidocr")
+    assert "There was once a king who had a great forest" in " ".join(second.text.split())
+
+
+def test_a_fallback_that_is_not_installed_is_told_before_any_work(folder, store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    with pytest.raises(UserError, match="rapidocr is not installed"):
+        read(store, folder, BOOK, fallback="ocr")
+    assert read_log(folder) == []
 
 
 # Reading again

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pagemill.archives import extract_members
+from pagemill.ocr import read_pdfs
 from pagemill.records import Reason, Status
 from pagemill.storage import Store
 from tests import light_engine
@@ -135,3 +137,17 @@ def test_an_interrupt_ends_the_workers_and_blames_no_page(light, store):
 
     assert process.wait() == 128 + signal.SIGTERM
     assert [name for name in files_in(store, "readings") if name.endswith((".reading", ".alone"))] == []
+
+
+def test_two_workers_with_nougat_write_the_bytes_that_one_writes(tmp_path):
+    """Two real models, which meet through Gloo."""
+    demo = Path(__file__).parents[2] / "demo"
+    extract_members([demo / "samples" / "novels.rar", demo / "samples" / "treatise.part1.rar"], tmp_path / "pdfs")
+    books = sorted((tmp_path / "pdfs").rglob("*.pdf"))
+
+    for workers in (1, 2):
+        read_pdfs(books, tmp_path / str(workers), checkpoint=str(demo / "checkpoint"), workers=workers)
+
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / each).glob("*.mmd")} for each in "12")
+    assert one == two
+    assert len(one) > 1

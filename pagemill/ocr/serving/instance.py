@@ -39,6 +39,7 @@ class Kit:
         load: Loads the engine, on the device that is meant for this instance.
         self_test: A page that the model has to read before the instance takes others.
         batch_size: Pages in flight; 0 for what suits the device.
+        models_on_device: Instances that share the device, this one among them.
         render_workers: Children that prepare pages.
         page_time_limit_seconds: For preparing a page, and again for cleaning it up.
     """
@@ -48,6 +49,7 @@ class Kit:
     load: Callable[[], Engine]
     self_test: PageOrder
     batch_size: int = 0
+    models_on_device: int = 1
     render_workers: int = 1
     page_time_limit_seconds: float = 60.0
 
@@ -116,6 +118,7 @@ class _Serving:
             kit.finish,
             kit.load,
             batch_size=kit.batch_size,
+            models_on_device=kit.models_on_device,
             render_workers=kit.render_workers,
             page_time_limit_seconds=kit.page_time_limit_seconds,
         )

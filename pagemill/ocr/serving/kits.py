@@ -3,12 +3,13 @@
 import functools
 from pathlib import Path
 
-from pagemill.children import in_children
+from pagemill.children import cpu_count
 from pagemill.errors import UserError
 from pagemill.ocr.checkpoint import Checkpoint, cache_folder, resolve_checkpoint
 from pagemill.ocr.engine import PageOrder, check_engine, load_engine
-from pagemill.ocr.feeding import NVIDIA_DRIVER, PreparePage, render_workers_for
+from pagemill.ocr.feeding import PreparePage, render_workers_for
 from pagemill.ocr.finishing import FinishPage
+from pagemill.ocr.launch import gpu_count
 from pagemill.ocr.serving.instance import Kit
 from pagemill.ocr.serving.settings import Settings
 from pagemill.storage import Store, file_sha256
@@ -34,14 +35,14 @@ def kits_for(settings: Settings, folder: Path) -> list[Kit]:
     devices = devices_for(settings)
     checkpoint = resolve_checkpoint(settings.checkpoint_spec, Store(str(cache_folder())))
     order = write_self_test(folder)
-    return [_kit(settings, checkpoint, device, order) for device in devices]
+    return [_kit(settings, checkpoint, device, devices, order) for device in devices]
 
 
 def devices_for(settings: Settings) -> list[str]:
     """Return the device of each instance: the GPUs in turn, so that each gets as many as the next; or the CPU."""
-    gpus = _gpus() if settings.device in ("auto", "cuda") and NVIDIA_DRIVER.exists() else 0
+    gpus = gpu_count() if settings.device in ("auto", "cuda") else 0
     if settings.device == "cuda" and not gpus:
-        raise UserError("PAGEMILL_DEVICE=cuda", "torch finds no CUDA device here", "set auto or cpu")
+        raise UserError("PAGEMILL_DEVICE=cuda", "there is no GPU that CUDA can use", "set auto or cpu")
     devices = [f"cuda:{number}" for number in range(gpus)] or [settings.device.replace("auto", "cpu")]
     on_gpu = devices[0] != "cpu"
     number = settings.instances or len(devices) * (settings.instances_per_gpu if on_gpu else 1)
@@ -66,25 +67,16 @@ def write_self_test(folder: Path) -> PageOrder:
     return PageOrder(file_sha256(path), 1, str(path))
 
 
-def _kit(settings: Settings, checkpoint: Checkpoint, device: str, self_test: PageOrder) -> Kit:
+def _kit(settings: Settings, checkpoint: Checkpoint, device: str, devices: list[str], self_test: PageOrder) -> Kit:
+    render_workers = settings.render_workers or render_workers_for(device, len(devices))
+    threads = settings.threads or max(1, cpu_count() // len(devices) - render_workers)
     return Kit(
         prepare=PreparePage(settings.engine, checkpoint, settings.languages),
         finish=FinishPage(settings.engine, checkpoint),
-        load=functools.partial(load_engine, settings.engine, checkpoint, device, settings.threads, settings.precision),
+        load=functools.partial(load_engine, settings.engine, checkpoint, device, threads, settings.precision),
         self_test=self_test,
         batch_size=settings.batch_size,
-        render_workers=settings.render_workers or render_workers_for(device),
+        models_on_device=devices.count(device),
+        render_workers=render_workers,
         page_time_limit_seconds=settings.page_time_limit_seconds,
     )
-
-
-def _gpus() -> int:
-    """Return how many CUDA devices torch offers, without loading torch here."""
-    (answer,) = in_children(_count_cuda_devices, [None], workers=1)
-    return answer.value if answer.ok else 0
-
-
-def _count_cuda_devices(_: None) -> int:
-    import torch
-
-    return torch.cuda.device_count()
