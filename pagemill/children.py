@@ -30,9 +30,6 @@ OUT_OF_MEMORY_EXIT = 86
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _STDERR = 2
 
-# sys.path goes along so that a child imports what its parent can, whatever the parent's __main__ is.
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from pagemill.children import serve; serve({handle}, {parent})"
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer(Generic[ItemT, ValueT]):
@@ -106,6 +103,15 @@ def in_children(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def fresh_interpreter(module: str, function: str, *arguments: int) -> list[str]:
+    """Return the command of a Python process that calls a function with numbers.
+
+    It imports what this process can, whatever the `__main__` of this one is.
+    """
+    call = f"{function}({', '.join(map(str, arguments))})"
+    return [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; from {module} import {function}; {call}"]
 
 
 def cpu_count() -> int:
@@ -221,9 +227,8 @@ class _Child:
         self.closed = closed
         self.line, far_end = connection.Pipe()
         with far_end:
-            program = _PROGRAM.format(path=sys.path, handle=far_end.fileno(), parent=os.getpid())
             self.process = subprocess.Popen(
-                [sys.executable, "-c", program],
+                fresh_interpreter(__name__, "serve", far_end.fileno(), os.getpid()),
                 stdin=subprocess.DEVNULL,
                 stdout=_STDERR,  # what a library prints must not mix with the output of the command
                 env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pagemill.children import cpu_count, die_with_parent
+from pagemill.children import cpu_count, die_with_parent, fresh_interpreter
 from pagemill.errors import UserError
 from pagemill.ocr.ranks import HUNG_EXIT
 
@@ -31,9 +31,6 @@ _ERROR, _FAILURE = "error.pickle", "failure.pickle"
 _NO_RESTART_MENDS = (UserError, OSError)  # raised by a rank: the group ends
 _QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
 _OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # each life of the group has a store of its own
-
-# sys.path goes along so that the ranks import what the launcher can.
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from pagemill.ocr.launch import {function}; {function}({arguments})"
 
 
 class GroupFailed(RuntimeError):
@@ -110,7 +107,7 @@ def torchrun_arguments(
         f"--max-restarts={max_restarts}",
         f"--shutdown-timeout={SHUTDOWN_SECONDS}",
         "--no-python",
-        *_python("be_rank", ""),
+        *fresh_interpreter(__name__, "be_rank"),
         module,
         *arguments,
     ]
@@ -140,7 +137,7 @@ def launch(
     with tempfile.TemporaryDirectory(prefix="pagemill-group-") as name, sigterm_as_exit():
         folder = Path(name)
         agent = subprocess.Popen(
-            [*_python("be_agent", str(os.getpid())), *options],
+            [*fresh_interpreter(__name__, "be_agent", os.getpid()), *options],
             stdin=subprocess.DEVNULL,
             env={"OMP_NUM_THREADS": str(max(1, cpu_count() // workers))}
             | _QUIET
@@ -186,11 +183,6 @@ def be_rank() -> None:
         _leave_word(_ERROR, error)
         time.sleep(SHUTDOWN_SECONDS)  # the launcher ends the group; to end first would have it restarted
         sys.exit(ERROR_EXIT)
-
-
-def _python(function: str, arguments: str) -> list[str]:
-    program = _PROGRAM.format(path=sys.path, function=function, arguments=arguments)
-    return [sys.executable, "-u", "-c", program]
 
 
 def _leave_word(name: str, value: object) -> None:

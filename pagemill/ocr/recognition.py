@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import functools
 import json
+import logging
 import math
 import queue
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,13 +22,15 @@ from pagemill.ocr.line import Line, Reading
 from pagemill.ocr.ranks import Ranks
 from pagemill.ocr.readings import ALONE, TOGETHER
 from pagemill.progress import Advance, progress
-from pagemill.records import PageRecord
+from pagemill.records import PageRecord, Status
 from pagemill.storage import Store
 
 AHEAD_PAGES = 32  # at least so many are prepared or being prepared while a batch is read: 60 MB of Nougat's inputs
 OPEN_BOOKS = 4  # local copies that are kept although none of their pages is on the line
 TICK_SECONDS = 1.0
 STALLED_SECONDS = 600.0  # no step of any model takes so long
+
+log = logging.getLogger("pagemill")
 
 
 @dataclasses.dataclass(slots=True)
@@ -56,7 +60,7 @@ class Recognition:
         self.events: queue.SimpleQueue[tuple[_Held, int, Future[Reading]]] = queue.SimpleQueue()
         self.held: dict[int, _Held] = {}
         self.on_line = 0  # pages
-        self.done = 0  # pages of this rank
+        self.rows = self.rows_failed = 0  # of this rank
         self.shown = 0  # pages of all ranks that the progress display knows of
 
     def run(self) -> list[dict[str, float]]:
@@ -89,10 +93,15 @@ class Recognition:
                 self.line.run()
             finally:
                 feeder.join()
-        totals = self.ranks.totals(self.line.totals.to_dict())
+        totals = self.ranks.totals(self._figures())
         if self.ranks.rank == 0:
             self.assignment.missing()  # joins what a rank left that ended between its last page and this
+            log.info("recognize: %s", described(summed(totals)))
         return totals
+
+    def _figures(self) -> dict[str, float]:
+        """Return what this rank did so far."""
+        return {"rows": self.rows, "rows_failed": self.rows_failed, **self.line.totals.to_dict()}
 
     def _share_missing(self) -> list[Missing]:
         """Have rank 0 look what is missing, so that all ranks make the same plan."""
@@ -180,7 +189,8 @@ class Recognition:
         pdf_sha256 = held.lease.pdf_sha256
         held.rows.append(page_row(pdf_sha256, page, self.plan.engine, reading))
         self.on_line -= 1
-        self.done += 1
+        self.rows += 1
+        self.rows_failed += reading.page.status is Status.FAILED
         if held.complete:
             self._finish(held)
         self._beat()
@@ -212,9 +222,9 @@ class Recognition:
     def _tell(self) -> None:
         """Tell the others that this rank lives and how far it is; rank 0 shows it."""
         self._beat()
-        self.ranks.publish({"pages": self.done})
+        self.ranks.publish(self._figures())
         if self.ranks.rank == 0:
-            done = int(sum(status.get("pages", 0) for status in self.ranks.statuses()))
+            done = int(sum(status.get("rows", 0) for status in self.ranks.statuses()))
             if done > self.shown:
                 self.advance(done - self.shown)
                 self.shown = done
@@ -267,3 +277,13 @@ def summed(totals: list[dict[str, float]]) -> dict[str, Any]:
     """Return the figures of all ranks together, and those of each."""
     names = totals[0] if totals else {}
     return {name: round(sum(each[name] for each in totals), 3) for name in names} | {"ranks": totals}
+
+
+def described(figures: Mapping[str, Any]) -> str:
+    """Return the figures of a run in one line."""
+    loaded_seconds = figures["seconds_reading"] + figures["seconds_waiting"]
+    busy = f", busy for {figures['seconds_reading'] / loaded_seconds:.0%} of the time" if loaded_seconds else ""
+    models = f"{len(figures['ranks'])} model{'s' if len(figures['ranks']) > 1 else ''}{busy}"
+    return (
+        f"{figures['rows']:,.0f} pages, {figures['rows_failed']:,.0f} failed, {figures['tokens']:,.0f} tokens; {models}"
+    )

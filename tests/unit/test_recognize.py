@@ -212,12 +212,14 @@ def test_a_store_elsewhere_serves_as_well(folder, tmp_path):
     assert files_in(remote, "pages") == [pages.rows[0].result]
 
 
-def test_the_figures_of_the_run_are_kept_beside_its_result(folder, store):
+def test_the_figures_of_the_run_are_kept_beside_its_result(folder, store, caplog):
+    caplog.set_level("INFO", "pagemill")
     figures = read(store, folder, BOOK, batch_size=4).settings["figures"]
 
-    assert [run["pages"] for run in figures] == [9]
+    assert [(run["rows"], run["rows_failed"], run["pages"]) for run in figures] == [(10, 0, 9)]
     assert figures[0]["slots_offered"] == 4 * figures[0]["steps"]
     assert figures[0]["ranks"][0]["tokens"] == 45
+    assert "recognize: 10 pages, 0 failed, 45 tokens; 1 model, busy for " in caplog.text
 
 
 # Trouble with single pages

@@ -6,7 +6,6 @@ import functools
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from concurrent.futures import Future
 from multiprocessing import connection
 from typing import Any, NamedTuple
 
-from pagemill.children import die_with_parent
+from pagemill.children import die_with_parent, fresh_interpreter
 from pagemill.errors import UserError
 from pagemill.ocr.engine import Engine, PageOrder
 from pagemill.ocr.feeding import PreparePage
@@ -22,11 +21,6 @@ from pagemill.ocr.finishing import FinishPage
 from pagemill.ocr.line import Line, Reading
 
 BEAT_SECONDS = 1.0
-
-# sys.path goes along so that the instance imports what the server can.
-_PROGRAM = (
-    "import sys; sys.path[:] = {path!r}; from pagemill.ocr.serving.instance import serve; serve({handle}, {parent})"
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,9 +86,9 @@ class Mistake(NamedTuple):
 Wire = connection.Connection
 
 
-def program(handle: int, parent: int) -> str:
-    """Return the program of an instance whose end of the wire has this handle."""
-    return _PROGRAM.format(path=sys.path, handle=handle, parent=parent)
+def command(handle: int, parent: int) -> list[str]:
+    """Return the command of an instance whose end of the wire has this handle."""
+    return fresh_interpreter(__name__, "serve", handle, parent)
 
 
 def serve(handle: int, parent: int) -> None:

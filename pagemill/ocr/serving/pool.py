@@ -6,7 +6,6 @@ import logging
 import os
 import pickle
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -18,7 +17,7 @@ from typing import Any, Self
 from pagemill.errors import UserError
 from pagemill.ocr.engine import PageOrder, failed
 from pagemill.ocr.line import Reading
-from pagemill.ocr.serving.instance import Answered, Beat, Kit, Mistake, Order, Ready, Wire, program
+from pagemill.ocr.serving.instance import Answered, Beat, Kit, Mistake, Order, Ready, Wire, command
 from pagemill.ocr.serving.turns import TurnQueue
 from pagemill.records import Reason
 
@@ -191,7 +190,7 @@ class Instances:
         instance.starts += 1
         with far_end:
             instance.process = subprocess.Popen(
-                [sys.executable, "-c", program(far_end.fileno(), os.getpid())],
+                command(far_end.fileno(), os.getpid()),
                 stdin=subprocess.DEVNULL,
                 stdout=_STDERR,
                 pass_fds=[far_end.fileno()],
