@@ -57,6 +57,11 @@ class _Instance:
         self.past_totals: dict[str, float] = {}  # of its earlier lives
 
     @property
+    def takes_more(self) -> bool:
+        """Whether it has room for another page; a page that another instance ended with is read alone."""
+        return len(self.pages) < self.room and not any(page.losses for page in self.pages.values())
+
+    @property
     def totals(self) -> dict[str, float]:
         """What it did in all its lives."""
         names = self.past_totals | self.beat.totals
@@ -152,7 +157,7 @@ class Instances:
                 return
             self._give(idle, self.suspects.popleft())
         while self.waiting:
-            ready = [each for each in self.instances if len(each.pages) < each.room]
+            ready = [each for each in self.instances if each.takes_more]
             if not ready:
                 return
             page = self.waiting.take()
