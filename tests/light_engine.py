@@ -25,7 +25,7 @@ FILES = {"config.json": "{}", "tokenizer.json": "{}", "pytorch_model.bin": "ligh
 class Behaviour:
     """What goes wrong, by page number, and how long things take."""
 
-    troubles: dict[str, str] = dataclasses.field(default_factory=dict)  # "hang", "crash", "raise" in preparation
+    troubles: dict[str, str] = dataclasses.field(default_factory=dict)  # in preparation: see `suffer`
     afterwards: dict[str, str] = dataclasses.field(default_factory=dict)  # the same in clean-up
     bad: tuple[int, ...] = ()  # the model raises on these
     deadly: tuple[int, ...] = ()  # the process of the model dies of these
@@ -35,14 +35,17 @@ class Behaviour:
     most_pages: int = 1000  # that fit into memory together
     seconds: float = 0.0  # a step
     steps: int = 1  # a page
+    folder: str = ""
 
     @classmethod
     def of(cls, folder: Path) -> "Behaviour":
         path = folder / "light.json"
-        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+        return cls(**json.loads(path.read_text()), folder=str(folder)) if path.exists() else cls()
 
     def write(self, folder: Path) -> None:
-        (folder / "light.json").write_text(json.dumps(dataclasses.asdict(self)))
+        values = dataclasses.asdict(self)
+        del values["folder"]
+        (folder / "light.json").write_text(json.dumps(values))
 
 
 def write_checkpoint(folder: Path, **behaviour) -> Path:
@@ -72,9 +75,13 @@ def load(checkpoint, device="auto", threads=0, precision="auto"):
     return LightEngine(Behaviour.of(checkpoint.path), checkpoint.path / "light.log")
 
 
-def suffer(trouble: str | None) -> None:
+def suffer(trouble: str | None, mark: Path) -> None:
+    """Hang, crash, crash unless the mark is there, or raise."""
     if trouble == "hang":
         time.sleep(600)
+    if trouble == "crash once":
+        trouble = None if mark.exists() else "crash"
+        mark.touch()
     if trouble == "crash":
         os.kill(os.getpid(), 9)
     if trouble == "raise":
@@ -97,7 +104,7 @@ class LightPreparer:
         pixels = np.asarray(image.convert("RGB")).astype(int)
         red = (pixels[..., 0] > 200) & (pixels[..., 1:].max(axis=2) < 60)
         number = round(int(red.sum(axis=1).max()) / image.width * PAGE_POINTS / BAR_POINTS)
-        suffer(self.behaviour.troubles.get(str(number)))
+        suffer(self.behaviour.troubles.get(str(number)), Path(self.behaviour.folder, f"prepared {number}"))
         dark = int((pixels.max(axis=2) < 128).sum())
         if not number and not dark:
             return None
@@ -112,7 +119,7 @@ class LightFinisher:
 
     def __call__(self, draft: Draft) -> PageText:
         number = draft.text.split()[1] if draft.text else ""
-        suffer(self.behaviour.afterwards.get(number))
+        suffer(self.behaviour.afterwards.get(number), Path(self.behaviour.folder, f"cleaned {number}"))
         text = f"{draft.text}. " if draft.text else ""
         return PageText(text, draft.tokens, draft.status, draft.reason)
 

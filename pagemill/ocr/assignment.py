@@ -53,6 +53,11 @@ class Assignment:
                 self.join(pdf.pdf_sha256)
         return found
 
+    def tidy(self) -> None:
+        """Remove the ranges of books that are there whole: a kill came between the two."""
+        for pdf_sha256 in self.readings.begun() & self.books.keys() & self.readings.whole():
+            self.readings.tidy(pdf_sha256)
+
     def join(self, pdf_sha256: str) -> None:
         """Write the whole book."""
         rows = self._given(self.books[pdf_sha256]) | self._crashed(pdf_sha256) | self._read(pdf_sha256)

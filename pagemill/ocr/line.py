@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Self
@@ -18,6 +19,7 @@ from pagemill.ocr.reading import Drafted, Reader, Totals
 from pagemill.records import Reason, Status
 
 PREPARE_MEMORY_BYTES = 4 << 30  # address space of a child: five times what the largest permitted page takes
+CRASHES_ALLOWED = 2  # of children at one page, until it is the page's fault
 FINISHERS = 1  # one child cleans up far more pages a second than a model writes
 
 # What the queue settles without the model, and what a child that did not live to answer leaves of a page.
@@ -43,6 +45,7 @@ class _Job:
     reading: "Future[Reading]"
     prepared: Prepared | None = None
     drafted: Drafted | None = None
+    crashes: Counter[str] = dataclasses.field(default_factory=Counter)  # of children that were at it, by crew
 
 
 class Line:
@@ -105,7 +108,7 @@ class Line:
                 self.begun = True
                 self.finishing.warm_up()
             self.changed.notify_all()
-        self.preparing.submit(order).add_done_callback(lambda answer: self._on_prepared(number, answer))
+        self._prepare(number, order)
         return job.reading
 
     def run(self) -> None:
@@ -174,9 +177,18 @@ class Line:
                 self._on_drafted(each)
         self.check()
 
+    def _prepare(self, number: int, order: PageOrder) -> None:
+        self.preparing.submit(order).add_done_callback(lambda answer: self._on_prepared(number, answer))
+
+    def _finish(self, number: int, order: FinishOrder) -> None:
+        self.finishing.submit(order).add_done_callback(lambda answer: self._on_finished(number, answer))
+
     def _on_prepared(self, number: int, future: "Future[Answer[PageOrder, Prepared]]") -> None:
         with self._blaming(number):
             answer, job = future.result(), self.jobs[number]
+            if self._is_worth_another_child(job, "preparing", answer.reason):
+                self._prepare(number, job.order)
+                return
             if not answer.ok:
                 self._settle(number, failed(answer.reason or Reason.RENDER_FAILED))
                 return
@@ -196,17 +208,24 @@ class Line:
             return
         job.drafted = drafted
         assert job.prepared is not None, "a page is prepared before it is read"
-        order = FinishOrder(drafted.draft, job.prepared.text_layer)
-        self.finishing.submit(order).add_done_callback(lambda answer: self._on_finished(number, answer))
+        self._finish(number, FinishOrder(drafted.draft, job.prepared.text_layer))
 
     def _on_finished(self, number: int, future: "Future[Answer[FinishOrder, Finished]]") -> None:
         with self._blaming(number):
             answer = future.result()
-            if answer.ok:
+            if self._is_worth_another_child(self.jobs[number], "finishing", answer.reason):
+                self._finish(number, answer.item)
+            elif answer.ok:
                 self._settle(number, answer.value.page, answer.value.agreement)
             else:
                 timed_out = answer.reason is Reason.TIME_LIMIT
                 self._settle(number, failed(Reason.CLEANUP_TIME_LIMIT if timed_out else Reason.CLEANUP_FAILED))
+
+    def _is_worth_another_child(self, job: _Job, crew: str, reason: Reason | None) -> bool:
+        """Say whether a child died at a page for the first time, which may be anybody's fault."""
+        crashed = reason is Reason.CRASHED
+        job.crashes[crew] += crashed
+        return crashed and job.crashes[crew] < CRASHES_ALLOWED
 
     def _settle(self, number: int, page: PageText, agreement: float | None = None) -> None:
         """Give a page its reading."""
@@ -214,6 +233,7 @@ class Line:
             job = self.jobs.pop(number)
             self.settling += 1
         attempts, seconds = (job.drafted.attempts, job.drafted.seconds) if job.drafted else (1, 0.0)
+        attempts += sum(min(crashes, CRASHES_ALLOWED - 1) for crashes in job.crashes.values())
         job.reading.set_result(Reading(page, attempts, seconds, agreement, str(job.order.rendering)))
         with self.changed:
             self.settling -= 1

@@ -29,6 +29,7 @@ def read_books(assignment: Assignment, store: Store) -> dict[str, Any]:
         GroupFailed: A worker ended again and again.
         OSError: The store cannot be read or written.
     """
+    assignment.tidy()
     if not assignment.unfinished():
         return summed([])
     if assignment.plan.workers == assignment.plan.nodes == 1:

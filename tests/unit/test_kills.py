@@ -11,7 +11,7 @@ from pagemill.ocr.readings import Readings
 from pagemill.records import Reason, Status
 from pagemill.storage import Store
 from tests import light_engine
-from tests.light_books import LEAFLET, digest, files_in, read, rows_of
+from tests.light_books import LEAFLET, digest, files_in, read
 from tests.light_engine import read_log
 from tests.light_runs import BOOK, PAGES, descendants, kill, ledger, pages_kept, start, wait_for_pages
 
@@ -72,28 +72,32 @@ def test_a_kill_costs_at_most_the_leases_in_flight(light, store, undisturbed):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_renderers_that_are_killed_cost_the_page_that_each_was_at(light, store, undisturbed, seed):
+def test_children_that_are_killed_cost_no_page(light, store, undisturbed, seed):
     chance = random.Random(seed)
     folder = light(seconds=0.02)
     process = start(store, folder)
-    killed = 0
     for kept in (1, 33, 65):
         wait_for_pages(store, process, kept)
         time.sleep(chance.uniform(0, 0.1))
         if children := descendants(process.pid):
             kill(chance.choice(children))
-            killed += 1
     assert process.wait() == 0, (folder / "talk.txt").read_text()
 
-    pages = read(store, folder, BOOK, LEAFLET, min_agreement=0.5)
+    assert ledger(store, read(store, folder, BOOK, LEAFLET)) == undisturbed
 
-    rows = rows_of(store, pages, BOOK) + rows_of(store, pages, LEAFLET)
-    assert [(row.pdf_sha256, row.page) for row in rows] == [row[:2] for row in undisturbed]
-    failed = [row for row in rows if row.status is Status.FAILED]
-    assert len(failed) <= killed
-    assert {row.reason for row in failed} <= {Reason.CRASHED, Reason.CLEANUP_FAILED}
-    texts = {row[:2]: row[4] for row in undisturbed}
-    assert all(row.text == texts[row.pdf_sha256, row.page] for row in rows if row.status is not Status.FAILED)
+
+def test_a_kill_between_joining_a_book_and_removing_its_ranges_leaves_nothing_behind(light, store, undisturbed):
+    folder = light()
+    read(store, folder, BOOK, LEAFLET)
+    (whole,) = [name for name in files_in(store, "readings") if digest(BOOK) in name]
+    row = next(store.read_jsonl(whole))
+    store.write_jsonl(f"{whole.removesuffix('.jsonl')}/000001-000001-0123456789ab.jsonl", [row])
+    store.delete(next(name for name in files_in(store, "manifests/recognize_pages")))
+
+    pages = read(store, folder, BOOK, LEAFLET)
+
+    assert len(files_in(store, "readings")) == 2
+    assert ledger(store, pages) == undisturbed
 
 
 def test_a_page_that_ends_every_process_that_reads_it_is_given_up_and_no_other(light, store, undisturbed):

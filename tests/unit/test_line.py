@@ -90,6 +90,15 @@ def test_what_happens_in_preparation_is_the_pages_own_affair(new_line, book):
     assert reasons == [None, Reason.TIME_LIMIT, Reason.CRASHED, Reason.RENDER_FAILED, None]
 
 
+def test_a_child_that_somebody_kills_costs_no_page(new_line, book):
+    line = new_line({"troubles": {"5": "crash once"}, "afterwards": {"7": "crash once"}})
+
+    readings = read(line, [order(book, page) for page in (1, 5, 7)])
+
+    assert [reading.page.status for reading in readings] == [Status.OK] * 3
+    assert [reading.attempts for reading in readings] == [1, 2, 2]
+
+
 def test_what_happens_in_cleaning_up_is_the_pages_own_affair(new_line, book):
     afterwards = {"2": "hang", "5": "crash", "7": "raise"}
     line = new_line({"afterwards": afterwards}, page_time_limit_seconds=2.0)
