@@ -141,6 +141,28 @@ def chunk(
 
 
 @app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="File in Nougat's Markdown (.mmd).")],
+    tokenizer: Annotated[str, typer.Option(help="A tokenizer.json, or a folder that holds one.")],
+    max_tokens: Annotated[int, typer.Option(min=1, help="Length that no chunk exceeds.")] = 1024,
+    target_tokens: Annotated[int, typer.Option(min=1, help="Length that chunks are filled up to.")] = 512,
+    overlap_tokens: Annotated[int, typer.Option(min=0, help="Sentences repeated from the chunk before.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The page; without it FILE.html, beside the file.")] = None,
+) -> None:
+    """Show a text's blocks, its quality, and why its chunks end where they end, as one HTML page.
+
+    Example: `pagemill inspect book.mmd --tokenizer tokenizer.json --max-tokens 512`
+    """
+    from pagemill.text.inspection import inspect_file
+
+    target = min(target_tokens, max_tokens)
+    page = inspect_file(
+        file, tokenizer, out=out, target_tokens=target, max_tokens=max_tokens, overlap_tokens=overlap_tokens
+    )
+    typer.echo(page)
+
+
+@app.command()
 def ledger(
     store_or_run: Annotated[str, typer.Argument(help="A store, a run's folder, a dataset's folder or a ledger.jsonl.")],
     failed: Annotated[bool, typer.Option("--failed", help="List the failed pages.")] = False,

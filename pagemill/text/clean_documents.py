@@ -1,6 +1,7 @@
 """The stage that makes of each book's page ledger one clean, judged document."""
 
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,10 +23,11 @@ from pagemill.text.cleaning import LOOP_REPEATS, RUNNING_MIN_PAGES, RUNNING_SHAR
 from pagemill.text.language import detect, weigh
 from pagemill.text.quality import is_missing, measure
 
-CLEAN = Stage("clean_documents", 1, BookRecord)
+CLEAN = Stage("clean_documents", 2, BookRecord)
 MIN_TEXT_CHARACTERS = 20
 
 _ID_CHARACTERS = 32
+log = logging.getLogger("pagemill")
 
 
 def clean_documents(
@@ -110,6 +112,8 @@ class _Shard:
     def _make(self, book: BookRecord, pdf: PdfRecord) -> Document | None:
         pages = self._read_pages(book)
         cleaned = clean([page.text for page in pages], **self.thresholds)
+        if cleaned.removed.lost_spaces:
+            log.info("%s: %d lost spaces put back", pdf.member_path, cleaned.removed.lost_spaces)
         if sum(map(str.isalnum, cleaned.text)) < max(1, self.min_text_characters):
             return None
         languages = [detect(text) for text in cleaned.pages()]

@@ -4,12 +4,14 @@ import dataclasses
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 
 import ftfy
 
 from pagemill.text.blocks import BlockKind, parse_blocks, parse_layout
 from pagemill.text.joining import SOFT_HYPHEN, book_words, join_lines, join_pages, protected_spans, span_around
+from pagemill.text.latex import Repaired, repair_latex
+from pagemill.text.spaces import restore_spaces
 from pagemill.text.tagging import tag_pages
 
 RUNNING_SHARE = 0.25  # of the pages on which a running head must recur
@@ -48,13 +50,14 @@ _ROMAN_NUMBER = re.compile(r"\W*[ivxlcdm]{1,8}\W*", re.IGNORECASE)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Removed:
-    """How much cleaning took out, by kind."""
+    """How much cleaning took out, and put back, by kind."""
 
     control_characters: int = 0
     page_markers: int = 0
     loop_lines: int = 0
     running_lines: int = 0
     line_end_hyphens: int = 0  # words that a line's end had cut, joined again
+    lost_spaces: int = 0  # put back between two words
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Cleaned:
     page_ends: tuple[int, ...]
     page_tags: tuple[str, ...]
     removed: Removed
+    repaired: Repaired
 
     def pages(self) -> Iterator[str]:
         """Yield the text of each page."""
@@ -85,7 +89,8 @@ def clean(
     """Clean the pages of a book and join them into one text.
 
     Unicode is repaired; Nougat's page markers, what a loop left behind, and running heads and feet
-    go; words and sentences that a page cut in two are joined. Mathematics, tables and code stay as
+    go; words and sentences that a page cut in two are joined, and words that lost the space between
+    them are parted. LaTeX that does not balance is repaired; other mathematics, tables and code stay as
     they are. Cleaning the text of a single page again changes nothing.
 
     Args:
@@ -96,7 +101,7 @@ def clean(
         loop_repeats: A line, or a passage at a page's end, that comes this often in a row is a loop.
 
     Returns:
-        The text, its pages' ends and tags, and what was removed.
+        The text, its pages' ends and tags, and what was removed and repaired.
     """
     removed: Counter[str] = Counter()
     texts = [_tally(repair(text), "control_characters", removed) for text in _as_pages(pages)]
@@ -108,8 +113,11 @@ def clean(
         new if new == old else _settle(new, words, loop_repeats, removed)
         for old, new in zip(with_heads, texts, strict=True)
     ]
+    repaired: Counter[str] = Counter()
+    texts = [_balance(text, words, loop_repeats, removed, repaired) for text in texts]
+    texts = _part_words(texts, words, loop_repeats, removed)
     text, page_ends = join_pages(texts, words)
-    return Cleaned(text, page_ends, tag_pages(texts), Removed(**removed))
+    return Cleaned(text, page_ends, tag_pages(texts), Removed(**removed), Repaired(**repaired))
 
 
 def repair(text: str) -> tuple[str, int]:
@@ -222,7 +230,7 @@ def _as_pages(pages: str | Sequence[str]) -> Sequence[str]:
     return [pages] if isinstance(pages, str) else pages
 
 
-def _settle(text: str, words: Set[str], loop_repeats: int, removed: Counter[str]) -> str:
+def _settle(text: str, words: Mapping[str, int], loop_repeats: int, removed: Counter[str]) -> str:
     """Scrub a page and join its lines until there is nothing left to change."""
     for _ in range(_MAX_PASSES):
         before = text
@@ -231,6 +239,36 @@ def _settle(text: str, words: Set[str], loop_repeats: int, removed: Counter[str]
         if text == before:
             break
     return text
+
+
+def _balance(
+    text: str, words: Mapping[str, int], loop_repeats: int, removed: Counter[str], repaired: Counter[str]
+) -> str:
+    """Repair a page's LaTeX; where that shows something else to clean, clean and repair again."""
+    for _ in range(_MAX_PASSES):
+        before = text
+        text, found = repair_latex(before)
+        repaired.update(dataclasses.asdict(found))
+        settled = text if text == before else _settle(text, words, loop_repeats, removed)
+        if settled == text:
+            break
+        text = settled
+        repaired["openers_left"] -= found.openers_left
+    return text
+
+
+def _part_words(texts: list[str], words: Mapping[str, int], loop_repeats: int, removed: Counter[str]) -> list[str]:
+    """Put lost spaces back, each of which may make another certain, until there is none left to find."""
+    for _ in range(_MAX_PASSES):
+        spaced, count = restore_spaces(texts)
+        if not count:
+            break
+        removed["lost_spaces"] += count
+        texts = [
+            new if new == old else _settle(new, words, loop_repeats, removed)
+            for old, new in zip(texts, spaced, strict=True)
+        ]
+    return texts
 
 
 def _scrub(text: str, loop_repeats: int, removed: Counter[str]) -> str:

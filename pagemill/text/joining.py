@@ -3,7 +3,8 @@
 import bisect
 import itertools
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from pagemill.text.blocks import BlockKind, Layout, Span, parse_blocks, parse_layout
 
@@ -13,6 +14,8 @@ HYPHENS = ("-", "\u2010")
 PARAGRAPH_BREAK = "\n\n"
 
 _MAX_WORD_CHARACTERS = 64  # how far a cut word is followed to either side
+_KNOWN_COUNT = 3  # a word that comes this often is well known to the book
+_CONJUNCTIONS = frozenset({"and", "or", "und", "oder", "et", "ou"})
 _LETTER = r"[^\W\d_]"
 _WORD = re.compile(rf"{_LETTER}++(?:[-\u2010]{_LETTER}++)*+")
 _LAST_WORD = re.compile(rf"(?<!{_LETTER}){_LETTER}++(?:[-\u2010]{_LETTER}++)*+\Z")
@@ -22,31 +25,55 @@ _CLOSERS = "\"'\u201d\u2019\u00bb)]*_"
 _SENTENCE_ENDS = ".!?:\u2026\u3002\uff01\uff1f\uff1a"
 
 
-def book_words(pages: Iterable[str]) -> set[str]:
-    """Return the words of a book in lower case, compounds with their hyphens as one word each."""
-    words: set[str] = set()
+def book_words(pages: Iterable[str]) -> Counter[str]:
+    """Count the words of a book in lower case, compounds with their hyphens as one word each.
+
+    The first part of a compound counts with its hyphen, too: "well-" comes as often as "well-known",
+    "well-being" and others together.
+    """
+    words: Counter[str] = Counter()
     for text in pages:
-        words.update(map(str.casefold, set(_WORD.findall(text))))
+        for word, count in Counter(_WORD.findall(text)).items():
+            words[word.casefold().replace("\u2010", "-")] += count
+    for compound in [word for word in words if "-" in word]:
+        words[compound[: compound.index("-") + 1]] += words[compound]
     return words
 
 
-def keeps_hyphen(left: str, right: str, words: Set[str]) -> bool:
+def keeps_hyphen(left: str, right: str, words: Mapping[str, int]) -> bool:
     """Say whether a hyphen at the end of a line belongs to the word.
 
-    It does not when the book has the word without it, or does not have the word with it. It does
-    when what follows is a capital (Anglo-Saxon) or the word has another hyphen (state-of-the-art).
+    Where the book has the word elsewhere, it does as the book mostly does. Otherwise the hyphen
+    belongs to the word when what follows is a capital (Anglo-Saxon), when the word has another
+    hyphen (state-of-the-art), or when both parts are well-known words of which the first begins
+    other compounds (well-meant, after well-known).
 
     Args:
         left: The word's letters before the hyphen.
         right: The word's letters after the line's end.
         words: The book's own words, as `book_words` gives them.
     """
-    if (left + right).casefold() in words:
-        return False
-    return f"{left}-{right}".casefold() in words or "-" in left or not right[0].islower()
+    first, last = left.casefold().replace("\u2010", "-"), right.casefold()
+    joined, hyphenated = words.get(first + last, 0), words.get(f"{first}-{last}", 0)
+    if joined or hyphenated:
+        return hyphenated > joined
+    if "-" in first or not right[0].islower():
+        return True
+    return bool(words.get(f"{first}-")) and min(words.get(first, 0), words.get(last, 0)) >= _KNOWN_COUNT
 
 
-def join_lines(text: str, words: Set[str]) -> tuple[str, int]:
+def stands_for_rest(left: str, right: str, words: Mapping[str, int]) -> bool:
+    """Say whether a hyphen stands for the rest of a word that comes later: "pre- and post-war".
+
+    Args:
+        left: The letters before the hyphen.
+        right: The next word.
+        words: The book's own words, as `book_words` gives them.
+    """
+    return right.casefold() in _CONJUNCTIONS and not words.get((left + right).casefold())
+
+
+def join_lines(text: str, words: Mapping[str, int]) -> tuple[str, int]:
     """Join the words that a line's end cuts in two, outside mathematics, tables and code.
 
     Soft hyphens, which mark nothing but a place to cut, go everywhere in what is not protected.
@@ -63,13 +90,14 @@ def join_lines(text: str, words: Set[str]) -> tuple[str, int]:
     for cut in _LINE_BREAK.finditer(text):
         if cut.end() in starts or span_around(protected, cut.start()):
             continue
-        joined += [text[position : cut.start()], _hyphen_at(text, cut, words)]
-        position, count = cut.end(), count + 1
+        hyphen = _hyphen_at(text, cut, words)
+        joined += [text[position : cut.start()], hyphen]
+        position, count = cut.end(), count + (not hyphen.endswith(" "))
     joined.append(text[position:])
     return _without_soft_hyphens("".join(joined)), count
 
 
-def join_pages(pages: Sequence[str], words: Set[str]) -> tuple[str, tuple[int, ...]]:
+def join_pages(pages: Sequence[str], words: Mapping[str, int]) -> tuple[str, tuple[int, ...]]:
     """Join the texts of pages into one.
 
     A sentence that goes on over the page goes on in the text: with a space, or without one where
@@ -104,10 +132,13 @@ def span_around(spans: Sequence[Span], position: int) -> Span | None:
     return spans[index] if index >= 0 and position < spans[index].end else None
 
 
-def _hyphen_at(text: str, cut: re.Match[str], words: Set[str]) -> str:
+def _hyphen_at(text: str, cut: re.Match[str], words: Mapping[str, int]) -> str:
+    """Return what takes the place of a hyphen at a line's end and of the line's end."""
     if text[cut.start()] == SOFT_HYPHEN:
         return ""
     left, right = _last_word(text, cut.start()), _first_word(text, cut.end())
+    if stands_for_rest(left, right, words):
+        return f"{text[cut.start()]} "
     return text[cut.start()] if keeps_hyphen(left, right, words) else ""
 
 
@@ -128,13 +159,15 @@ def _without_soft_hyphens(text: str) -> str:
     return text.replace(SOFT_HYPHEN, "")
 
 
-def _with_separator(before: str, after: str, words: Set[str]) -> str:
+def _with_separator(before: str, after: str, words: Mapping[str, int]) -> str:
     """Return a page's text with what stands between it and the next page's."""
     word_is_cut = before.endswith(HYPHENS) and _last_word(before, len(before) - 1) and _first_word(after)
     if not (word_is_cut or _goes_on(before, after)) or not _run_on(before, after):
         return before + PARAGRAPH_BREAK
     if word_is_cut:
         left, right = _last_word(before, len(before) - 1), _first_word(after)
+        if stands_for_rest(left, right, words):
+            return f"{before} "
         return before if keeps_hyphen(left, right, words) else before[:-1]
     return before if _is_unspaced(before[-1]) and _is_unspaced(after[0]) else f"{before} "
 

@@ -12,7 +12,7 @@ _LATEX = re.compile(
     r"|\\(?P<edge>begin|end)\{(?P<name>[A-Za-z]{1,40}\*?)\}"
     r"|\\(?P<side>left|right)(?![A-Za-z])"
     r"|(?P<brace>[{}])"
-    r"|(?P<gap>\n(?=[ \t]*+\n))"
+    r"|(?P<gap>\n(?=[ \t\r]*+\n))"
 )
 _OPENER_OF = {"}": "{", ")": "(", "]": "[", "right": "left"}
 
@@ -22,7 +22,7 @@ def measure(text: str, pages: Sequence[PageRecord], loop_lines_removed: int, run
 
     Args:
         text: The cleaned text.
-        pages: The ledger of its pages, as they were read.
+        pages: The ledger of its pages, as they were read: LaTeX is judged before its repair.
         loop_lines_removed: Repeats that cleaning took out.
         running_lines_removed: Running heads and feet that cleaning took out.
     """
@@ -34,7 +34,7 @@ def measure(text: str, pages: Sequence[PageRecord], loop_lines_removed: int, run
         truncated_share=_share(page.status is Status.TRUNCATED for page in pages),
         loop_lines_removed=loop_lines_removed,
         running_lines_removed=running_lines_removed,
-        latex_errors=latex_errors(text),
+        latex_errors=sum(latex_errors(page.text) for page in pages),
     )
 
 

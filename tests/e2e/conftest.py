@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import pagemill.storage  # noqa: F401  # sets gcsfs up, which has to happen before anybody imports it
+
 DEMO = Path(__file__).parents[2] / "demo"
 PAGEMILL = Path(sys.executable).with_name("pagemill")
 

@@ -20,7 +20,9 @@ def pagemill(*arguments, **options):
     return subprocess.run([PAGEMILL, *map(str, arguments)], capture_output=True, text=True, **options)
 
 
-@pytest.mark.parametrize("command", ["extract", "ocr", "chunk", "ledger", "compile", "run", "run book-dataset"])
+@pytest.mark.parametrize(
+    "command", ["extract", "ocr", "chunk", "inspect", "ledger", "compile", "run", "run book-dataset"]
+)
 def test_every_command_explains_itself(command):
     help_text = pagemill(*command.split(), "--help")
     assert help_text.returncode == 0
@@ -58,6 +60,7 @@ def test_run_offers_every_parameter_of_the_pipeline():
         (["extract", "nowhere.rar", "--out", "out"], "nowhere.rar"),
         (["ocr", "nowhere.pdf", "--checkpoint", "nowhere", "--out", "out"], "nowhere"),
         (["chunk", "nowhere.mmd", "--tokenizer", "nowhere.json"], "nowhere"),
+        (["inspect", "nowhere.mmd", "--tokenizer", "nowhere.json"], "nowhere"),
         (["ledger", "nowhere"], "nowhere"),
         (["run", "book-dataset", "--source", "nowhere", "--store", "store", "--publish", "dataset"], "nowhere"),
     ],
@@ -140,6 +143,16 @@ def test_chunk_writes_jsonl_to_the_standard_output(tmp_path):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["heading_path"] for row in rows] == [["One"], ["Two"]]
     assert "".join(row["text"] for row in rows) == book.read_text()
+
+
+def test_inspect_writes_a_page_and_says_where(tmp_path):
+    book = tmp_path / "book.mmd"
+    book.write_text("# One\n\nA sentence here.\n\n# Two\n\nAnother there.\n")
+    tokenizer = DEMO / "checkpoint" / "tokenizer.json"
+    done = pagemill("inspect", book, "--tokenizer", tokenizer, "--max-tokens", 64, "--overlap-tokens", 8)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{book}.html"
+    assert "target 64, maximum 64, overlap 8" in (tmp_path / "book.mmd.html").read_text()
 
 
 def test_ocr_then_ledger(tmp_path, demo_pdf):
