@@ -59,6 +59,9 @@ def web_server() -> Iterator[WebServer]:
 def gcs_server() -> Iterator[str]:
     """Run a Google Cloud Storage that gcsfs finds through STORAGE_EMULATOR_HOST; give its address."""
     with FakeGCSServer() as server:
+        # It logs every request into a pipe that nobody reads, and stands still when that is full.
+        talk = server._process.stderr
+        threading.Thread(target=lambda: talk.read(), daemon=True).start()
         yield server.url
 
 
