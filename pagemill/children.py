@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future
 from multiprocessing import connection
 from typing import Any, Generic, Self, TypeVar
@@ -112,6 +112,35 @@ def fresh_interpreter(module: str, function: str, *arguments: int) -> list[str]:
     """
     call = f"{function}({', '.join(map(str, arguments))})"
     return [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; from {module} import {function}; {call}"]
+
+
+def start_process(
+    module: str, function: str, far_end: "connection.Connection[Any, Any]", environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a process that calls `function(handle, parent)`, which begins with `line_to_parent` of these.
+
+    Args:
+        module: Where the function is.
+        function: The whole life of the process.
+        far_end: Its end of the line to this process.
+        environment: Variables beside those of this process.
+    """
+    return subprocess.Popen(
+        fresh_interpreter(module, function, far_end.fileno(), os.getpid()),
+        stdin=subprocess.DEVNULL,
+        stdout=_STDERR,  # what a library prints must not mix with the output of the command
+        env=os.environ | (environment or {}),
+        pass_fds=[far_end.fileno()],
+        process_group=0,  # Ctrl-C at the terminal reaches the parent alone, even while this one starts
+    )
+
+
+def line_to_parent(handle: int, parent: int) -> "connection.Connection[Any, Any]":
+    """Return a started process's end of the line; from now on it ignores Ctrl-C and dies with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(parent)
+    os.set_inheritable(handle, False)
+    return connection.Connection(handle)
 
 
 def cpu_count() -> int:
@@ -227,14 +256,7 @@ class _Child:
         self.closed = closed
         self.line, far_end = connection.Pipe()
         with far_end:
-            self.process = subprocess.Popen(
-                fresh_interpreter(__name__, "serve", far_end.fileno(), os.getpid()),
-                stdin=subprocess.DEVNULL,
-                stdout=_STDERR,  # what a library prints must not mix with the output of the command
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                pass_fds=[far_end.fileno()],
-                process_group=0,  # Ctrl-C at the terminal reaches the parent alone, even while this one starts
-            )
+            self.process = start_process(__name__, "serve", far_end, {"OMP_NUM_THREADS": "1"})
         try:
             self._start(order)
         except BaseException:
@@ -291,10 +313,7 @@ class _Child:
 
 def serve(handle: int, parent: int) -> None:
     """Answer the parent's questions until its end of the line closes: the whole life of a child."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent(parent)
-    os.set_inheritable(handle, False)
-    line: connection.Connection[Any, Any] = connection.Connection(handle)
+    line = line_to_parent(handle, parent)
     try:
         _answer_all(line)
     except (EOFError, BrokenPipeError, ConnectionResetError):

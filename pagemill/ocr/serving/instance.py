@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import os
 import pickle
-import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from multiprocessing import connection
 from typing import Any, NamedTuple
 
-from pagemill.children import die_with_parent, fresh_interpreter
+from pagemill.children import line_to_parent, start_process
 from pagemill.errors import UserError
 from pagemill.ocr.engine import Engine, PageOrder
 from pagemill.ocr.feeding import PreparePage
@@ -86,17 +86,14 @@ class Mistake(NamedTuple):
 Wire = connection.Connection
 
 
-def command(handle: int, parent: int) -> list[str]:
-    """Return the command of an instance whose end of the wire has this handle."""
-    return fresh_interpreter(__name__, "serve", handle, parent)
+def start(far_end: "Wire[Any, Any]") -> "subprocess.Popen[bytes]":
+    """Start an instance at this end of a wire."""
+    return start_process(__name__, "serve", far_end)
 
 
 def serve(handle: int, parent: int) -> None:
     """Read the pages that come over the wire until it closes: the whole life of an instance."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent(parent)
-    os.set_inheritable(handle, False)
-    wire: Wire[Any, Any] = Wire(handle)
+    wire = line_to_parent(handle, parent)
     kit: Kit = pickle.loads(wire.recv_bytes())  # noqa: S301  # from our own parent
     _Serving(kit, wire).run()
 

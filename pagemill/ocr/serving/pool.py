@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import logging
-import os
 import pickle
 import subprocess
 import threading
@@ -17,7 +16,7 @@ from typing import Any, Self
 from pagemill.errors import UserError
 from pagemill.ocr.engine import PageOrder, failed
 from pagemill.ocr.line import Reading
-from pagemill.ocr.serving.instance import Answered, Beat, Kit, Mistake, Order, Ready, Wire, command
+from pagemill.ocr.serving.instance import Answered, Beat, Kit, Mistake, Order, Ready, Wire, start
 from pagemill.ocr.serving.turns import TurnQueue
 from pagemill.records import Reason
 
@@ -28,8 +27,6 @@ START_LIMIT_SECONDS = 900.0  # to load a model and read the first page
 SILENCE_LIMIT_SECONDS = 60.0
 MAX_PAUSE_SECONDS = 30.0  # between two attempts to start an instance
 LOSSES_ALLOWED = 1  # a page that took two instances along is not given to a third
-
-_STDERR = 2
 
 log = logging.getLogger("pagemill")
 
@@ -194,13 +191,7 @@ class Instances:
         instance.wire = wire
         instance.starts += 1
         with far_end:
-            instance.process = subprocess.Popen(
-                command(far_end.fileno(), os.getpid()),
-                stdin=subprocess.DEVNULL,
-                stdout=_STDERR,
-                pass_fds=[far_end.fileno()],
-                process_group=0,  # Ctrl-C at the terminal reaches the server alone
-            )
+            instance.process = start(far_end)
         with contextlib.suppress(OSError):
             wire.send_bytes(pickle.dumps(instance.kit))
         return self._listen(instance, wire)
