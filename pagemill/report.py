@@ -17,6 +17,7 @@ from pagemill.manifest import Manifest
 from pagemill.records import BookRecord, DatasetFile, MemberRecord, PageRecord, PdfRecord, Status
 from pagemill.runs import SHARD_STAGES, Run, ShardRun, find_run, run_pages
 from pagemill.storage import Store
+from pagemill.templates import html_templates
 
 log = logging.getLogger("pagemill")
 Found = TypeVar("Found")
@@ -186,17 +187,8 @@ def _results(run: Run, stage: str) -> Iterator[BookRecord]:
 def _render(
     store: Store, run: Run, facts: RunFacts, parameters: Mapping[str, Any], status: str, state: str, error: str
 ) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pagemill", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = "{:,}".format
-    return environment.get_template("report.html").render(
+    template = html_templates("pagemill").get_template("report.html")
+    return template.render(
         store=without_secrets(store.uri),
         state=state,
         status=status,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pagemill import __version__
 from pagemill.errors import UserError
+from pagemill.templates import html_templates
 from pagemill.text.blocks import Block, BlockKind
 from pagemill.text.chunking import Passage, chunk
 from pagemill.text.cleaning import Cleaned, clean
@@ -124,8 +125,6 @@ def inspection_page(
     Raises:
         UserError: The lengths contradict one another, or there is no such tokenizer.
     """
-    import jinja2
-
     counter = load_tokenizer(tokenizer)
     lengths = {"target_tokens": target_tokens, "max_tokens": max_tokens, "overlap_tokens": overlap_tokens}
     passages = list(chunk(text, counter, **lengths))
@@ -133,16 +132,9 @@ def inspection_page(
     cuts = explainer.explain(passages)
     cleaned = clean(text)
     shown = list(_shown_chunks(text, explainer.blocks, passages, cuts))
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pagemill.text", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = "{:,}".format
-    environment.filters["visible"] = visible
-    return environment.get_template("inspection.html").render(
+    templates = html_templates("pagemill.text")
+    templates.filters["visible"] = visible
+    return templates.get_template("inspection.html").render(
         name=name,
         version=__version__,
         tokenizer=counter.name,

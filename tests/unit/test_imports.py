@@ -13,7 +13,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("archives", "pages", "ocr", "text", "dataset", "decks")
-FOUNDATION = ("children", "download", "errors", "language", "ledger", "manifest", "progress", "records", "storage")
+FOUNDATION = (
+    "children",
+    "download",
+    "errors",
+    "language",
+    "ledger",
+    "manifest",
+    "progress",
+    "records",
+    "storage",
+    "templates",
+)
 NEIGHBOURS = {"ocr": {"pages"}}  # pages are rendered for the engine by the code that inspected them
 ORCHESTRATORS = {"dbos", "fastapi", "google", "kfp", "typer"}
 HEAVY = ("google.cloud", "kfp", "matplotlib", "nougat", "pandas", "torch", "transformers")
