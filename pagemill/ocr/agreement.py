@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from rapidfuzz.distance import Indel
 
-from pagemill.pages.document import printable_share
+from pagemill.pages.document import GOOD_PRINTABLE_SHARE, printable_share
 
 # A right page scores 0.9 and more, 0.8 with three words of ten misread, 0.65 where half the layer stands in figures;
 # another page of the same book 0.3 (of a hundred, 95 stay below 0.44), a page whose last two thirds loop 0.35.
 LOW_AGREEMENT_BELOW = 0.5
 
-MIN_PRINTABLE_SHARE = 0.9  # of a text layer whose font says which letters it shows
 MIN_LETTERS = 60  # about ten words; fewer agree or disagree by chance
 MIN_WORD_LETTERS = 4  # shorter ones are on every page, or stand for themselves in a formula
 MAX_CHARACTERS = 20_000  # twice a dense page; bounds the time, which grows with the square
@@ -48,7 +47,7 @@ def agreement(text: str, text_layer: str) -> float | None:
         None where the text layer is no good judge: it has too few words, or its letters cannot be told.
     """
     text, text_layer = text[:MAX_CHARACTERS], text_layer[:MAX_CHARACTERS]
-    if printable_share(text_layer) < MIN_PRINTABLE_SHARE:
+    if printable_share(text_layer) < GOOD_PRINTABLE_SHARE:
         return None
     read, expected = _words(text), _words(text_layer)
     if sum(map(len, _long(expected))) < MIN_LETTERS:

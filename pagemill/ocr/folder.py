@@ -9,6 +9,7 @@ from typing import Any
 
 from pagemill.errors import UserError
 from pagemill.manifest import Manifest
+from pagemill.ocr.agreement import LOW_AGREEMENT_BELOW
 from pagemill.ocr.plan import retry_rounds
 from pagemill.ocr.recognize import recognize_pages
 from pagemill.pages.inspect import inspect_pdfs
@@ -28,7 +29,7 @@ def read_pdfs(
     checkpoint: str,
     engine: str = "nougat",
     fallback: str = "none",
-    min_agreement: float = 0.5,
+    min_agreement: float = LOW_AGREEMENT_BELOW,
     languages: str = "",
     retry: str = "none",
     resume: bool = True,

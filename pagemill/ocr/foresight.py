@@ -4,11 +4,9 @@ import re
 
 from PIL import Image
 
-from pagemill.pages.document import printable_share
+from pagemill.pages.document import GOOD_PRINTABLE_SHARE, printable_share
 
-# A text layer below these says nothing of the page: a stamp on a scan, or a font that names no letters.
-GOOD_CHARACTERS = 20
-GOOD_PRINTABLE_SHARE = 0.9
+GOOD_CHARACTERS = 20  # of a text layer; fewer are a stamp on a scan
 
 # Byte-pair encodings of 50,000 pieces take 3.5 to 4 characters of English prose; formulas, of which the text layer
 # holds less than their LaTeX, make it the lower figure.

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pagemill.manifest import Manifest, Outcome
+from pagemill.ocr.agreement import LOW_AGREEMENT_BELOW
 from pagemill.ocr.assignment import Assignment
 from pagemill.ocr.checkpoint import resolve_checkpoint
 from pagemill.ocr.engine import check_engine
@@ -25,7 +26,7 @@ def recognize_pages(
     checkpoint: str = "0.1.0-base",
     engine: str = "nougat",
     fallback: str = "none",
-    min_agreement: float = 0.5,
+    min_agreement: float = LOW_AGREEMENT_BELOW,
     languages: str = "",
     retry: str = "none",
     dpi: int = 96,

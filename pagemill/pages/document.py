@@ -15,6 +15,7 @@ from pypdfium2 import raw as pdfium
 from pagemill.records import PageInspection, Reason, Row
 
 MAX_METADATA_CHARACTERS = 1_000
+GOOD_PRINTABLE_SHARE = 0.9  # a text layer below it, of a font that names no letters, says nothing of the page
 # Pages of some books come in turn where many are read at once. A book that is opened anew for its next page costs that
 # page 5 ms more at 1,000 pages and up to 60 ms at 10,000; one that stays open costs its file handle and its fonts.
 OPEN_DOCUMENTS = 4
