@@ -1,7 +1,7 @@
 """What one round has to read of the books, and the whole book made of what was there and what was read."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pagemill.manifest import Manifest
 from pagemill.ocr.engine import PageText, failed
@@ -69,10 +69,9 @@ class Assignment:
         there = set(self._given(pdf))
         if not begun:
             return Missing(pdf.pdf_sha256, tuple(page for page in _pages(pdf) if page not in there))
-        there |= self.readings.kept(pdf.pdf_sha256).keys() | self._crashed(pdf.pdf_sha256).keys()
-        tries = self.readings.tries(pdf.pdf_sha256, TOGETHER)
-        suspects = {page for page, times in tries.items() if times >= TRIES_TOGETHER}
-        suspects |= self.readings.tries(pdf.pdf_sha256, ALONE).keys()
+        tries = self.readings.tries(pdf.pdf_sha256)
+        there |= self.readings.kept(pdf.pdf_sha256).keys() | _given_up(tries[ALONE])
+        suspects = {page for page, times in tries[TOGETHER].items() if times >= TRIES_TOGETHER} | tries[ALONE].keys()
         lacking = [page for page in _pages(pdf) if page not in there]
         return Missing(
             pdf.pdf_sha256,
@@ -92,8 +91,7 @@ class Assignment:
 
     def _crashed(self, pdf_sha256: str) -> dict[int, PageRecord]:
         """Return the rows of the pages that end every process that reads them."""
-        tries = self.readings.tries(pdf_sha256, ALONE)
-        pages = [page for page, times in tries.items() if times >= TRIES_ALONE]
+        pages = _given_up(self.readings.tries(pdf_sha256)[ALONE])
         return {page: self._failed(pdf_sha256, page, Reason.CRASHED, TRIES_TOGETHER + TRIES_ALONE) for page in pages}
 
     def _read(self, pdf_sha256: str) -> dict[int, PageRecord]:
@@ -130,6 +128,11 @@ def page_row(pdf_sha256: str, page: int, engine: str, reading: Reading) -> PageR
         agreement=reading.agreement,
         rendering=reading.rendering,
     )
+
+
+def _given_up(tries_alone: Mapping[int, int]) -> set[int]:
+    """Return the pages that nobody tries any more."""
+    return {page for page, times in tries_alone.items() if times >= TRIES_ALONE}
 
 
 def _pages(pdf: PdfRecord) -> Sequence[int]:

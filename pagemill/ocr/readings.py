@@ -4,6 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from pagemill.ledger import pdf_of
 from pagemill.records import PageRecord
 from pagemill.storage import Store
 
@@ -30,7 +31,7 @@ class Readings:
 
     def whole(self) -> set[str]:
         """Return which books are there whole."""
-        return {_stem(name, PART) for name in self.store.names(self.folder) if name.endswith(PART)}
+        return {pdf_of(name) for name in self.store.names(self.folder) if name.endswith(PART)}
 
     def rows(self, pdf_sha256: str) -> list[PageRecord]:
         """Return the rows of a whole book, in page order; raises FileNotFoundError."""
@@ -38,7 +39,7 @@ class Readings:
 
     def begun(self) -> set[str]:
         """Return which books have files of ranges."""
-        return {name.rsplit("/", 1)[-1] for name in self.store.folders(self.folder)}
+        return {pdf_of(name) for name in self.store.folders(self.folder)}
 
     def kept(self, pdf_sha256: str) -> dict[int, PageRecord]:
         """Return the rows in the ranges of a book, by page; a page that was read twice counts once."""
@@ -51,10 +52,14 @@ class Readings:
             rows = {row.page: row for row in read} | rows
         return rows
 
-    def tries(self, pdf_sha256: str, mark: str) -> Counter[int]:
-        """Return how many processes began to read a page and did not live to say what became of it."""
-        ranges = (_stem(name, mark).split("-") for name in self._files(pdf_sha256, mark))
-        return Counter(page for first, last, _ in ranges for page in range(int(first), int(last) + 1))
+    def tries(self, pdf_sha256: str) -> dict[str, Counter[int]]:
+        """Return, by mark, how many processes began to read a page and did not live to say what became of it."""
+        tries: dict[str, Counter[int]] = {TOGETHER: Counter(), ALONE: Counter()}
+        for name in self._files(pdf_sha256, tuple(tries)):
+            stem, _, suffix = name.rsplit("/", 1)[-1].partition(".")
+            first, last, _ = stem.split("-")
+            tries[f".{suffix}"].update(range(int(first), int(last) + 1))
+        return tries
 
     def mark(self, pdf_sha256: str, pages: Sequence[int], mark: str) -> None:
         """Say that this process begins to read a range."""
@@ -87,9 +92,5 @@ class Readings:
     def _range(self, pdf_sha256: str, pages: Sequence[int], suffix: str) -> str:
         return f"{self.folder}/{pdf_sha256}/{pages[0]:06d}-{pages[-1]:06d}-{self.token}{suffix}"
 
-    def _files(self, pdf_sha256: str, suffix: str) -> list[str]:
+    def _files(self, pdf_sha256: str, suffix: str | tuple[str, ...]) -> list[str]:
         return [name for name in self.store.names(f"{self.folder}/{pdf_sha256}") if name.endswith(suffix)]
-
-
-def _stem(name: str, suffix: str) -> str:
-    return name.rsplit("/", 1)[-1].removesuffix(suffix)

@@ -17,7 +17,7 @@ from pagemill.ocr.engine import EngineLost
 from pagemill.ocr.readings import Readings
 from pagemill.records import Reason, Status
 from pagemill.storage import Store
-from tests import light_engine, pdfs
+from tests import pdfs
 from tests.light_books import (
     BOOK,
     BROKEN,
@@ -40,21 +40,6 @@ DEMO = Path(__file__).parents[2] / "demo"
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> str:
     return str(write_checkpoint(tmp_path_factory.mktemp("model") / "tiny"))
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(str(tmp_path / "store"))
-
-
-@pytest.fixture
-def light(tmp_path):
-    """Writes the light engine's folder; called again, it makes the engine behave otherwise."""
-
-    def install(**behaviour) -> Path:
-        return light_engine.write_checkpoint(tmp_path / "light", **behaviour)
-
-    return install
 
 
 @pytest.fixture

@@ -11,31 +11,9 @@ import pytest
 from pagemill.archives import extract_members
 from pagemill.ocr import read_pdfs
 from pagemill.records import Reason, Status
-from pagemill.storage import Store
 from tests import light_engine
 from tests.light_books import LEAFLET, digest, files_in, read
 from tests.light_runs import BOOK, PAGES, descendants, kill, ledger, pages_kept, start, wait_for_pages
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(str(tmp_path / "store"))
-
-
-@pytest.fixture
-def light(tmp_path):
-    def install(**behaviour) -> Path:
-        return light_engine.write_checkpoint(tmp_path / "light", **behaviour)
-
-    return install
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> list[tuple]:
-    """What the books' ledgers hold when one worker reads them and nothing goes wrong."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    store = Store(str(folder / "store"))
-    return ledger(store, read(store, light_engine.write_checkpoint(folder / "light"), BOOK, LEAFLET))
 
 
 def command_of(pid: int) -> str:
