@@ -60,6 +60,8 @@ class Reason(enum.StrEnum):
     # documents
     NO_TEXT = "no_text"
     DUPLICATE_TEXT = "duplicate_text"
+    NEAR_DUPLICATE = "near_duplicate"
+    FILTERED = "filtered"  # by a rule of the profile, which the detail names
     # anything that runs in a child
     TIME_LIMIT = "time_limit"
     CRASHED = "crashed"
@@ -199,6 +201,22 @@ class DocumentMetadata(Row):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PageQuality(Row):
+    """Figures of a page; a rule of a profile may name any of them."""
+
+    characters: int
+    alphabetic_share: float  # letters among non-space characters outside mathematics
+    math_share: float  # characters inside mathematics
+    garbage_score: float  # words that no language has among the words, 0 to 1
+    loop_lines: int  # removed as what a loop of the model left behind
+    latex_errors: int  # of the page as it was read
+    language: str
+    language_score: float
+    tag: str
+    agreement: float | None = None  # with the text layer, 0 to 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Quality(Row):
     """Figures of a document, each a share from 0 to 1 unless named a count."""
 
@@ -234,6 +252,40 @@ class Document(Row):
     missing_pages: tuple[int, ...]
     quality: Quality
     duplicate_cluster: str  # id of the document that is kept for this text; "" when it is this one
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drop(Row):
+    """A page or a document that a rule of the profile left out, for people to look at."""
+
+    pdf_sha256: str
+    page: int  # 0 stands for the whole document
+    rule: str
+    why: str  # "garbage_score 0.72 is above 0.6"
+    excerpt: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Signature(Row):
+    """What is enough of a document to find others that say the same."""
+
+    id: str  # of the document
+    pdf_sha256: str
+    text_sha256: str  # of the normalised text
+    characters: int  # of the normalised text
+    preference: float  # of documents that say the same, the one with the highest is kept
+    minhash: str  # base64 of little-endian uint32; "" for a text too short to have shingles
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Duplicate(Row):
+    """A document that is not kept, because another says the same."""
+
+    id: str
+    pdf_sha256: str
+    kept: str  # id of the document that stands for the cluster
+    reason: Reason  # duplicate_text or near_duplicate
+    similarity: float  # estimated Jaccard similarity of the two documents' shingles, 0 to 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

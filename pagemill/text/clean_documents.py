@@ -19,8 +19,10 @@ from pagemill.records import (
     Status,
 )
 from pagemill.storage import Store, digest, text_digest
-from pagemill.text.cleaning import LOOP_REPEATS, RUNNING_MIN_PAGES, RUNNING_SHARE, clean
+from pagemill.text.cleaning import clean
+from pagemill.text.heads import RUNNING_MIN_PAGES, RUNNING_SHARE
 from pagemill.text.language import detect, weigh
+from pagemill.text.loops import LOOP_REPEATS
 from pagemill.text.quality import is_missing, measure
 
 CLEAN = Stage("clean_documents", 2, BookRecord)

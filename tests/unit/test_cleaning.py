@@ -8,16 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pagemill.text.cleaning import (
-    clean,
-    collapse_gaps,
-    remove_loop_at_end,
-    remove_markers,
-    remove_repeated_lines,
-    remove_running_lines,
-    repair,
-)
+from pagemill.text.cleaning import clean
+from pagemill.text.heads import remove_running_lines
+from pagemill.text.loops import remove_loop_at_end, remove_repeated_lines
 from pagemill.text.quality import latex_errors, shares
+from pagemill.text.scrubbing import collapse_gaps, remove_markers, repair
 from pagemill.text.tagging import tag_pages
 
 TABLE = (
