@@ -9,6 +9,7 @@ from pagemill.components import images
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
 def build_dataset(
     chunks: Input[list[Dataset]],
+    duplicates: Input[Dataset],
     store: str,
     dataset: Output[Dataset],
     name: str = "books",
@@ -19,6 +20,7 @@ def build_dataset(
 
     Args:
         chunks: The chunks of every shard.
+        duplicates: What find_duplicates found among the documents of all shards.
         store: URI of the store.
         dataset: One row for every file of the dataset. Metadata: manifest, stage, stage_version, pagemill_version,
             config_digest, parameters, seconds, rows, archives, members, members_failed, members_repeated, pdfs,
@@ -29,10 +31,17 @@ def build_dataset(
     """
     from pagemill import dataset as room
     from pagemill.manifest import Manifest
-    from pagemill.records import BookRecord
+    from pagemill.records import BookRecord, Duplicate
     from pagemill.storage import Store
 
     shards = [Manifest.read(each.path, BookRecord) for each in chunks]
-    manifest = room.build_dataset(shards, Store(store), name=name, max_shard_bytes=max_shard_bytes, contact=contact)
+    manifest = room.build_dataset(
+        shards,
+        Manifest.read(duplicates.path, Duplicate),
+        Store(store),
+        name=name,
+        max_shard_bytes=max_shard_bytes,
+        contact=contact,
+    )
     manifest.write(dataset.path)
     dataset.metadata.update(manifest.lineage())

@@ -20,6 +20,7 @@ def report_run(
     min_agreement: float,
     languages: str,
     retry: str,
+    profile: str,
     tokenizer: str,
     target_tokens: int,
     max_tokens: int,
@@ -48,6 +49,7 @@ def report_run(
         min_agreement: See there.
         languages: See there.
         retry: See there.
+        profile: See there.
         tokenizer: See there.
         target_tokens: See there.
         max_tokens: See there.

@@ -119,6 +119,27 @@ def ocr(
 
 
 @app.command()
+def clean(
+    files: Annotated[
+        list[Path], typer.Argument(help="Texts (.mmd; form feeds part pages), or the ledger.jsonl of `pagemill ocr`.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the clean .mmd files and what is known of each (.json).")],
+    profile: Annotated[str, typer.Option(help="A shipped profile, or a YAML by path or URI.")] = "books",
+) -> None:
+    """Clean texts and judge them: what a profile's rules leave out is said, what it masks is counted.
+
+    Example: `pagemill clean text/ledger.jsonl --out clean`
+    """
+    from pagemill.text import clean_files
+
+    for each in clean_files(files, out, profile=profile):
+        typer.echo(each.summary())
+        for drop in each.judged.drops:
+            where = f"page {drop.page}" if drop.page else "the book"
+            typer.echo(f"  left out {where} by {drop.rule} ({drop.why}): {drop.excerpt}")
+
+
+@app.command()
 def chunk(
     files: Annotated[list[Path], typer.Argument(help="Files in Nougat's Markdown (.mmd).")],
     tokenizer: Annotated[str, typer.Option(help="A tokenizer.json, or a folder that holds one.")],
@@ -185,6 +206,31 @@ def ledger(
                 typer.echo(f"{row.pdf_sha256}\t{row.page}\t{row.reason}")
         return
     Console().print(summary_table(summarize(rows)))
+
+
+@app.command()
+def drops(
+    store_or_run: Annotated[str, typer.Argument(help="A store, or a run's folder.")],
+    examples: Annotated[int, typer.Option(min=0, help="How many to show of each rule.")] = 3,
+) -> None:
+    """Count what the rules of a profile left out of documents, pages and books, with examples.
+
+    Example: `pagemill drops out/demo/store --examples 5`
+    """
+    from pagemill.documents import DOCUMENTS_FOLDER, read_all_drops
+    from pagemill.runs import RUN_FILE, read_run_drops
+    from pagemill.storage import Store
+    from pagemill.text.judging.drops import count_drops, format_drops
+
+    run = Path(store_or_run)
+    store = Store(store_or_run)
+    if (run / RUN_FILE).is_file():
+        found = read_run_drops(run)
+    elif store.folders(DOCUMENTS_FOLDER):
+        found = read_all_drops(store)
+    else:
+        raise UserError(store_or_run, "holds no documents", "give a store, or the folder of a run")
+    typer.echo(format_drops(count_drops(found, examples)))
 
 
 @app.command("compile")

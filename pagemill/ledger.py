@@ -20,6 +20,8 @@ READINGS_FOLDER = "readings"  # of a store: what was read, before a ledger is ma
 DATASET_FOLDER = "data/pages"  # of a built dataset: data/pages/*.parquet
 MEND = "give a store, a folder with data/pages/*.parquet or a ledger.jsonl"
 LEDGER_FILE = "ledger.jsonl"  # of a folder of texts
+STORE_FOLDER = ".pagemill"  # of such a folder: what a later run goes on from
+NAMES_FILE = "texts.json"  # in that store: which PDF each text belongs to
 BATCH_ROWS = 1024
 
 # The order in which people want to read what became of their pages.
@@ -95,6 +97,13 @@ def read_ledger(store_or_run: str) -> Iterator[PageRecord]:
     if place.folders(PAGES_FOLDER) or place.folders(READINGS_FOLDER):
         return _read_store(place)
     raise UserError(store_or_run, "holds no page ledger", MEND)
+
+
+def text_names(folder: Path) -> dict[str, str]:
+    """Return, by sha256 of the PDF, the names of the texts in a folder of `pagemill ocr`; {} for any other folder."""
+    names = folder / STORE_FOLDER / NAMES_FILE
+    owners: dict[str, str] = json.loads(names.read_text()) if names.is_file() else {}
+    return {sha256: Path(name).stem for name, sha256 in owners.items()}
 
 
 def ledger_frame(store_or_run: str) -> "pandas.DataFrame":

@@ -204,16 +204,17 @@ class DocumentMetadata(Row):
 class PageQuality(Row):
     """Figures of a page; a rule of a profile may name any of them."""
 
-    characters: int
+    characters: int  # without white space
     alphabetic_share: float  # letters among non-space characters outside mathematics
     math_share: float  # characters inside mathematics
-    garbage_score: float  # words that no language has among the words, 0 to 1
+    garbage_score: float  # characters of words that no language has among those of all words, 0 to 1
     loop_lines: int  # removed as what a loop of the model left behind
     latex_errors: int  # of the page as it was read
     language: str
     language_score: float
-    tag: str
+    tag: str  # "body", "front_matter", "contents", "index", "references", "copyright"
     agreement: float | None = None  # with the text layer, 0 to 1
+    compressed_share: float = 1.0  # bytes that zlib leaves of the page's: about 0.5 of prose, less than 0.1 of a loop
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -226,7 +227,25 @@ class Quality(Row):
     truncated_share: float
     loop_lines_removed: int
     running_lines_removed: int
-    latex_errors: int  # unbalanced braces and environments
+    latex_errors: int  # unbalanced braces and environments, on the pages as they were read
+    characters: int = 0  # without white space
+    garbage_score: float = 0.0  # characters of words that no language has among those of all words
+    looped_share: float = 0.0  # pages on which a loop of the model left lines
+    repeated_share: float = 0.0  # pages left out because they repeat another page of the book
+    dropped_share: float = 0.0  # pages that rules of the profile left out
+    lost_spaces: int = 0  # put back between two words
+    footnotes_moved: int = 0  # to where their page refers to them
+    latex_repairs: int = 0  # braces, environments, sides and formulas mended
+    agreement: float | None = None  # mean over the pages that have one
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MaskCounts(Row):
+    """How many pieces of personal data were masked in a document, by kind."""
+
+    email: int = 0
+    phone: int = 0
+    ip: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -245,12 +264,14 @@ class Document(Row):
     extractor: str
     page_ends: tuple[int, ...]  # character offset in `text` where each page ends
     page_numbers: tuple[int, ...]
+    page_labels: tuple[str, ...]  # the number printed on each page, "" where none was found
     page_status: tuple[str, ...]
-    page_languages: tuple[str, ...]
-    page_tags: tuple[str, ...]  # "body", "front_matter", "contents", "index", "references", "copyright"
+    page_dropped: tuple[str, ...]  # the rule that left a page's text out, "" for one that is in
+    page_quality: tuple[PageQuality, ...]
     fallback_pages: tuple[int, ...]
     missing_pages: tuple[int, ...]
     quality: Quality
+    masked: MaskCounts
     duplicate_cluster: str  # id of the document that is kept for this text; "" when it is this one
 
 

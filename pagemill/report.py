@@ -15,9 +15,10 @@ from pagemill.dataset.card import token_histogram
 from pagemill.ledger import LedgerSummary
 from pagemill.manifest import Manifest
 from pagemill.records import BookRecord, DatasetFile, MemberRecord, PageRecord, PdfRecord, Status
-from pagemill.runs import SHARD_STAGES, Run, ShardRun, find_run, run_pages
+from pagemill.runs import SHARD_STAGES, Run, ShardRun, find_run, run_drops, run_pages
 from pagemill.storage import Store
 from pagemill.templates import html_templates
+from pagemill.text.judging.drops import DropCount, count_drops
 
 log = logging.getLogger("pagemill")
 Found = TypeVar("Found")
@@ -81,6 +82,7 @@ class RunFacts:
     documents: int = 0
     chunk_tokens: Counter[int] = dataclasses.field(default_factory=Counter)
     drops: Counter[str] = dataclasses.field(default_factory=Counter)
+    filtered: list[DropCount] = dataclasses.field(default_factory=list)  # what the profile's rules left out
 
     @property
     def failed_pdfs(self) -> list[PdfRecord]:
@@ -132,6 +134,7 @@ def gather_facts(store: Store, run: Run) -> RunFacts:
     facts.drops.update(str(pdf.reason or pdf.status) for pdf in facts.failed_pdfs)
     for page in run_pages(store, run):
         _add_page(facts, page)
+    facts.filtered = count_drops(run_drops(store, run))
     if run.dataset:
         _take_dataset(facts, store, run.dataset)
     else:

@@ -6,10 +6,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pagemill.documents import read_drops
 from pagemill.errors import UserError
 from pagemill.ledger import READINGS_FOLDER, read_readings, readings_in
 from pagemill.manifest import Manifest, find_manifest
-from pagemill.records import Archive, BookRecord, DatasetFile, FetchedArchive, MemberRecord, PageRecord, PdfRecord, Row
+from pagemill.records import (
+    Archive,
+    BookRecord,
+    DatasetFile,
+    Drop,
+    Duplicate,
+    FetchedArchive,
+    MemberRecord,
+    PageRecord,
+    PdfRecord,
+    Row,
+)
 from pagemill.storage import Store
 
 RUN_FILE = "run.json"  # in a run's folder: the pipeline's arguments
@@ -39,10 +51,11 @@ class ShardRun:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run: what was discovered, what became of each shard, and the dataset if it came that far."""
+    """A run: what was discovered, what became of each shard, and duplicates and dataset if it came that far."""
 
     archives: Manifest[Archive] | None = None
     shards: tuple[ShardRun, ...] = ()
+    duplicates: Manifest[Duplicate] | None = None
     dataset: Manifest[DatasetFile] | None = None
 
     def manifests(self) -> Iterator[Manifest[Any]]:
@@ -51,8 +64,7 @@ class Run:
             yield self.archives
         for stage in SHARD_STAGES:
             yield from (shard.manifests[stage] for shard in self.shards if stage in shard.manifests)
-        if self.dataset:
-            yield self.dataset
+        yield from filter(None, (self.duplicates, self.dataset))
 
 
 def find_run(store: Store, parameters: Mapping[str, Any]) -> Run:
@@ -67,7 +79,8 @@ def find_run(store: Store, parameters: Mapping[str, Any]) -> Run:
     shards = tuple(
         _find_shard(store, shard, parameters) for shard in _plan(archives, parameters.get("max_shards", 100))
     )
-    return Run(archives, shards, _find_dataset(store, shards, parameters))
+    duplicates = _find_duplicates(store, shards, parameters)
+    return Run(archives, shards, duplicates, _find_dataset(store, shards, duplicates, parameters))
 
 
 def run_pages(store: Store, run: Run) -> Iterator[PageRecord]:
@@ -77,15 +90,40 @@ def run_pages(store: Store, run: Run) -> Iterator[PageRecord]:
         yield from read_readings(store, names)
 
 
+def run_drops(store: Store, run: Run) -> Iterator[Drop]:
+    """Yield what the profile's rules left out, pages and books, of each PDF once."""
+    seen: set[str] = set()
+    for shard in run.shards:
+        if "clean_documents" not in shard.manifests:
+            continue
+        here: set[str] = set()
+        for drop in read_drops(store, shard.manifests["clean_documents"]):
+            if drop.pdf_sha256 not in seen:
+                here.add(drop.pdf_sha256)
+                yield drop
+        seen |= here
+
+
 def read_run_ledger(folder: Path) -> Iterator[PageRecord]:
     """Yield the page rows of a run, each once, by the arguments that `pagemill run` left in its folder.
 
     Raises:
         FileNotFoundError: The store is not there any more.
     """
+    store, run = _run_of(folder)
+    yield from run_pages(store, run)
+
+
+def read_run_drops(folder: Path) -> Iterator[Drop]:
+    """Yield what rules left out of a run, by the arguments that `pagemill run` left in its folder."""
+    store, run = _run_of(folder)
+    yield from run_drops(store, run)
+
+
+def _run_of(folder: Path) -> tuple[Store, Run]:
     arguments = json.loads((folder / RUN_FILE).read_text())
     store = Store(arguments["store"])
-    yield from run_pages(store, find_run(store, arguments))
+    return store, find_run(store, arguments)
 
 
 def _plan(archives: Manifest[Archive], max_shards: Any) -> list[tuple[Archive, ...]]:
@@ -134,10 +172,23 @@ def _find_unfinished(store: Store, pdfs: set[str]) -> dict[str, tuple[str, ...]]
     return being_read[0] if len(being_read) == 1 else {}
 
 
-def _find_dataset(
+def _find_duplicates(
     store: Store, shards: tuple[ShardRun, ...], parameters: Mapping[str, Any]
+) -> Manifest[Duplicate] | None:
+    documents = _manifests_of_all(shards, "clean_documents")
+    return find_manifest(store, "find_duplicates", Duplicate, documents, parameters) if documents else None
+
+
+def _find_dataset(
+    store: Store, shards: tuple[ShardRun, ...], duplicates: Manifest[Duplicate] | None, parameters: Mapping[str, Any]
 ) -> Manifest[DatasetFile] | None:
-    chunks = [shard.manifests["chunk_documents"] for shard in shards if "chunk_documents" in shard.manifests]
-    if not chunks or len(chunks) < len(shards):
+    chunks = _manifests_of_all(shards, "chunk_documents")
+    if not chunks or duplicates is None:
         return None
-    return find_manifest(store, "build_dataset", DatasetFile, chunks, parameters)
+    return find_manifest(store, "build_dataset", DatasetFile, [*chunks, duplicates], parameters)
+
+
+def _manifests_of_all(shards: tuple[ShardRun, ...], stage: str) -> list[Manifest[Any]]:
+    """Return the manifests of a stage that all shards have been through, [] when one has not."""
+    found = [shard.manifests[stage] for shard in shards if stage in shard.manifests]
+    return found if len(found) == len(shards) else []

@@ -8,6 +8,7 @@ from pagemill.components.chunk_documents import chunk_documents
 from pagemill.components.clean_documents import clean_documents
 from pagemill.components.discover_archives import discover_archives
 from pagemill.components.extract_pdfs import extract_pdfs
+from pagemill.components.find_duplicates import find_duplicates
 from pagemill.components.inspect_pdfs import inspect_pdfs
 from pagemill.components.plan_shards import plan_shards
 from pagemill.components.publish_dataset import publish_dataset
@@ -32,6 +33,7 @@ def book_dataset(
     batch_size: int = 0,
     workers: int = 0,
     instances_per_gpu: int = 1,
+    profile: str = "books",
     tokenizer: str = "",
     target_tokens: int = 512,
     max_tokens: int = 1024,
@@ -60,6 +62,8 @@ def book_dataset(
         batch_size: Pages a batch; 0 chooses by device and memory.
         workers: Processes with a model each; 0 for one a GPU, times instances_per_gpu.
         instances_per_gpu: Models on each GPU.
+        profile: How text is cleaned, which pages and documents are left out, what is masked and what counts as a
+            duplicate: `books`, or a YAML by path or URI.
         tokenizer: A tokenizer.json, or a folder that holds one, to measure chunks with; "" takes the checkpoint's.
         target_tokens: Length that chunks are filled up to.
         max_tokens: Length that no chunk exceeds, but for a single equation that is longer.
@@ -82,6 +86,7 @@ def book_dataset(
         min_agreement=min_agreement,
         languages=languages,
         retry=retry,
+        profile=profile,
         tokenizer=tokenizer,
         target_tokens=target_tokens,
         max_tokens=max_tokens,
@@ -110,7 +115,7 @@ def book_dataset(
                 workers=workers,
                 instances_per_gpu=instances_per_gpu,
             ).set_retry(2)
-            documents = clean_documents(pages=pages.outputs["pages"], store=store).set_retry(2)
+            documents = clean_documents(pages=pages.outputs["pages"], store=store, profile=profile).set_retry(2)
             chunks = chunk_documents(
                 documents=documents.outputs["documents"],
                 store=store,
@@ -119,8 +124,15 @@ def book_dataset(
                 max_tokens=max_tokens,
                 overlap_tokens=overlap_tokens,
             ).set_retry(2)
+        duplicates = find_duplicates(
+            documents=dsl.Collected(documents.outputs["documents"]), store=store, profile=profile
+        ).set_retry(2)
         dataset = build_dataset(
-            chunks=dsl.Collected(chunks.outputs["chunks"]), store=store, name=name, contact=contact
+            chunks=dsl.Collected(chunks.outputs["chunks"]),
+            duplicates=duplicates.outputs["duplicates"],
+            store=store,
+            name=name,
+            contact=contact,
         ).set_retry(2)
         gate = check_failures(dataset=dataset.outputs["dataset"], max_failed_fraction=max_failed_fraction)
         publish_dataset(dataset=dataset.outputs["dataset"], store=store, publish=publish, private=private).after(

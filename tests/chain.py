@@ -10,15 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pagemill.dataset import build_dataset
+from pagemill.documents import write_document
 from pagemill.manifest import Manifest, Outcome, Stage
 from pagemill.records import (
     Archive,
     BookRecord,
     Chunk,
+    DatasetFile,
     Document,
     DocumentMetadata,
+    Duplicate,
     FetchedArchive,
+    MaskCounts,
     MemberRecord,
+    PageQuality,
     PageRecord,
     PdfRecord,
     Quality,
@@ -134,6 +140,21 @@ def chain(store: Store, number: int, pdfs: Sequence[SamplePdf]) -> Manifest[Book
     return _stage(store, "chunk_documents", BookRecord, (documents,), chunk_rows, CHUNKING)
 
 
+def find_duplicates(store: Store, shards: Sequence[Manifest[BookRecord]]) -> Manifest[Duplicate]:
+    """Write the manifest that finds one of the two Fausts to be a duplicate, where both are there."""
+    documents = [Manifest.load(store, name, BookRecord) for shard in shards for name in shard.parents]
+    present = {row.pdf_sha256 for manifest in documents for row in manifest.rows if row.result}
+    again = Duplicate(document_id(FAUST_AGAIN), FAUST_AGAIN.sha256, document_id(FAUST), Reason.DUPLICATE_TEXT, 1.0)
+    rows = [again] if {FAUST.sha256, FAUST_AGAIN.sha256} <= present else []
+    parents = sorted({manifest.name: manifest for manifest in documents}.values(), key=lambda manifest: manifest.name)
+    return _stage(store, "find_duplicates", Duplicate, parents, rows, {"min_similarity": 0.8})
+
+
+def build(store: Store, shards: Sequence[Manifest[BookRecord]], **options: Any) -> Manifest[DatasetFile]:
+    """Build the dataset of some shards, duplicates found before."""
+    return build_dataset(shards, find_duplicates(store, shards), store, **options)
+
+
 def document_id(pdf: SamplePdf) -> str:
     return pdf.sha256[:32]
 
@@ -158,12 +179,16 @@ def document_of(pdf: SamplePdf, archive: str, archive_sha256: str) -> Document:
         extractor="nougat",
         page_ends=tuple(sum(map(len, texts[:number])) + 2 * (number - 1) for number in numbers),
         page_numbers=tuple(numbers),
+        page_labels=("",) * len(texts),
         page_status=tuple(str(page.status) for page in pdf.pages),
-        page_languages=(pdf.language,) * len(texts),
-        page_tags=("body",) * len(texts),
+        page_dropped=("",) * len(texts),
+        page_quality=tuple(
+            PageQuality(len(text), 0.9, 0.0, 0.0, 0, 0, pdf.language, 0.9, "body", 0.8) for text in texts
+        ),
         fallback_pages=tuple(n for n in numbers if pdf.pages[n - 1].status == Status.FALLBACK),
         missing_pages=tuple(n for n in numbers if pdf.pages[n - 1].status == Status.FAILED),
         quality=Quality(0.9, 0.0, 0.0, 0.0, 0, 0, 0),
+        masked=MaskCounts(),
         duplicate_cluster="",
     )
 
@@ -218,7 +243,7 @@ def _clean(store: Store, archive: str, archive_sha256: str, pdf: SamplePdf) -> B
         return fault
     result = f"documents/clean/{pdf.sha256}.json"
     if not store.exists(result):
-        store.write_json(result, document_of(pdf, archive, archive_sha256).to_dict())
+        write_document(store, result, document_of(pdf, archive, archive_sha256))
     return BookRecord(pdf.sha256, result, 1, Status.OK)
 
 

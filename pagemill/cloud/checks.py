@@ -13,8 +13,9 @@ def check_book_dataset(arguments: Mapping[str, Any]) -> None:
     from pagemill.ocr.checkpoint import RELEASES, resolve_checkpoint
     from pagemill.ocr.plan import check_fallback
     from pagemill.storage import Store
-    from pagemill.text.chunking import check_lengths
-    from pagemill.text.tokens import load_tokenizer
+    from pagemill.text.chunking.chunker import check_lengths
+    from pagemill.text.chunking.tokens import load_tokenizer
+    from pagemill.text.judging.profile import load_profile
 
     check_max_shards(arguments["max_shards"])
     check_fallback(arguments["fallback"])
@@ -22,6 +23,7 @@ def check_book_dataset(arguments: Mapping[str, Any]) -> None:
     check_limit(arguments["max_failed_fraction"])
     check_target(arguments["publish"])
     read_passwords(arguments["passwords"])
+    load_profile(arguments["profile"])
     checkpoint = arguments["checkpoint"]
     if "://" not in checkpoint and checkpoint.partition("@")[0] not in RELEASES:
         resolve_checkpoint(checkpoint, Store(arguments["store"]))

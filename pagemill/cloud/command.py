@@ -81,6 +81,7 @@ def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool
     arguments = {name: _absolute(name, value) for name, value in values.items()}
     CHECKS[pipeline](arguments)
     arguments["source_fingerprint"] = arguments["source_fingerprint"] or _fingerprint(arguments)
+    arguments["profile"] = _kept_profile(arguments)
     run = run_pipeline(
         path_of(pipeline, "kfp"),
         arguments,
@@ -114,6 +115,16 @@ def _fingerprint(arguments: dict[str, Any]) -> str:
     from pagemill.archives import fingerprint_of
 
     return fingerprint_of(arguments["source"], arguments["pattern"])
+
+
+def _kept_profile(arguments: dict[str, Any]) -> str:
+    """Return a profile under a name that follows from its content, so that a changed file is no cached task's input."""
+    from pagemill.storage import Store
+    from pagemill.text.clean_documents import keep_profile
+    from pagemill.text.judging.profile import load_profile, shipped_profiles
+
+    profile: str = arguments["profile"]
+    return profile if profile in shipped_profiles() else keep_profile(load_profile(profile), Store(arguments["store"]))
 
 
 def _default_runs(store: str) -> Path:

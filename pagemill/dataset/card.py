@@ -69,6 +69,7 @@ def render_card(facts: CardFacts) -> str:
         pagemill_version=__version__,
         is_demo=any("demo" in model.lower() for model, _, _ in facts.tally.models),
         drops=sorted(facts.tally.drops.items(), key=lambda drop: (drop[0][0], -drop[1], drop[0][1])),
+        rules=sorted(facts.tally.rules.items(), key=lambda item: (-item[1], item[0])),
         failures=sorted(facts.tally.failures)[:LISTED_FAILURES],
         models=sorted(facts.tally.models),
         page_rates=_page_rates(facts.tally),
@@ -110,7 +111,8 @@ def _feature(arrow_type: pa.DataType) -> dict[str, Any]:
     if pa.types.is_struct(arrow_type):
         return {"struct": features(arrow_type)}
     if pa.types.is_list(arrow_type):
-        return {"list": ARROW_NAMES[arrow_type.value_type]}
+        values = arrow_type.value_type
+        return {"list": features(values) if pa.types.is_struct(values) else ARROW_NAMES[values]}
     return {"dtype": ARROW_NAMES[arrow_type]}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pagemill.dataset.lineage import Book, Chain, count_repeats
 from pagemill.ledger import LedgerSummary
 from pagemill.manifest import Manifest
-from pagemill.records import Chunk, Document, MemberRecord, PageRecord, Reason, Status
+from pagemill.records import Chunk, Document, Duplicate, MemberRecord, PageRecord, Reason, Status
 
 WITHOUT_TEXT = (Status.EMPTY, Status.SKIPPED, Status.FAILED)
 
@@ -40,6 +40,7 @@ class Tally:
     chunks: int = 0
     tokens: int = 0  # of the chunks
     drops: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
+    rules: Counter[str] = dataclasses.field(default_factory=Counter)  # pages and documents filtered, by rule
     failures: list[Failure] = dataclasses.field(default_factory=list)
     languages: Counter[str] = dataclasses.field(default_factory=Counter)  # documents kept, by language
     language_tokens: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -73,13 +74,18 @@ class Tally:
     def add_missing_document(self, book: Book) -> None:
         """Count a PDF that could be opened and gave no document."""
         record = book.document
+        if record and record.reason is Reason.FILTERED:
+            self.rules[record.detail.partition(":")[0]] += 1
         self._drop("document", Status.FAILED, (record and record.reason) or Reason.NO_TEXT)
 
-    def add_document(self, document: Document) -> None:
-        """Count a document; one whose text another document has already is dropped as such."""
+    def add_document(self, document: Document, duplicate: Duplicate | None = None) -> None:
+        """Count a document; a duplicate of another one is dropped as such."""
         self.documents += 1
-        if document.duplicate_cluster:
-            self._drop("document", Status.SKIPPED, Reason.DUPLICATE_TEXT)
+        for rule in filter(None, document.page_dropped):
+            self.rules[rule] += 1
+            self._drop("page", Status.SKIPPED, Reason.FILTERED)
+        if duplicate:
+            self._drop("document", Status.SKIPPED, duplicate.reason)
             return
         self.languages[document.language] += 1
         self.language_tokens[document.language] += document.token_count

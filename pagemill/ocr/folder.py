@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pagemill.errors import UserError
+from pagemill.ledger import LEDGER_FILE, NAMES_FILE, STORE_FOLDER
 from pagemill.manifest import Manifest
 from pagemill.ocr.agreement import LOW_AGREEMENT_BELOW
 from pagemill.ocr.plan import retry_rounds
@@ -16,9 +17,6 @@ from pagemill.pages.inspect import inspect_pdfs
 from pagemill.records import BookRecord, MemberRecord, PageRecord, Reason, Status
 from pagemill.storage import COPY_BYTES, Store, digest
 
-STORE_FOLDER = ".pagemill"  # in the output folder: what a later run goes on from
-NAMES = "texts.json"  # in that store: which PDF each text file belongs to
-LEDGER = "ledger.jsonl"
 RESULTS = ("manifests", "pages", "readings")  # folders of that store that a run goes on from
 
 
@@ -167,14 +165,14 @@ def _rows(book: BookRecord, store: Store) -> list[PageRecord]:
 
 
 def _write_texts(given: Iterable[MemberRecord], rows: Mapping[str, list[PageRecord]], out: Path, store: Store) -> None:
-    owners: dict[str, str] = store.read_json(NAMES) if store.exists(NAMES) else {}
+    owners: dict[str, str] = store.read_json(NAMES_FILE) if store.exists(NAMES_FILE) else {}
     for pdf in given:
         book = rows[pdf.sha256]
         if book[0].page == 0:  # it could not be opened
             continue
         name = _free_name(Path(pdf.member_path).stem, pdf.sha256, owners, out)
         owners[name] = pdf.sha256
-        store.write_json(NAMES, owners)
+        store.write_json(NAMES_FILE, owners)
         (out / name).write_text(joined(book), encoding="utf-8")
 
 
@@ -189,6 +187,6 @@ def _free_name(stem: str, sha256: str, owners: Mapping[str, str], out: Path) -> 
 def _write_ledger(rows: Mapping[str, list[PageRecord]], out: Path) -> None:
     """Write the rows of these PDFs, after those of other PDFs that are there from earlier runs."""
     folder = Store(str(out))
-    earlier = folder.read_jsonl(LEDGER) if folder.exists(LEDGER) else iter(())
+    earlier = folder.read_jsonl(LEDGER_FILE) if folder.exists(LEDGER_FILE) else iter(())
     kept = [values for values in earlier if values["pdf_sha256"] not in rows]
-    folder.write_jsonl(LEDGER, kept + [row.to_dict() for book in rows.values() for row in book])
+    folder.write_jsonl(LEDGER_FILE, kept + [row.to_dict() for book in rows.values() for row in book])

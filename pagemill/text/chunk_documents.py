@@ -1,22 +1,26 @@
 """The stage that cuts each clean document into chunks, and the same for a single file."""
 
 import dataclasses
+import hashlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pagemill.documents import read_facts, stream_text
 from pagemill.errors import UserError
 from pagemill.manifest import Manifest, Outcome, Stage
 from pagemill.progress import track
-from pagemill.records import BookRecord, Chunk, Document, Status
+from pagemill.records import BookRecord, Chunk, Status
 from pagemill.storage import Store, digest
-from pagemill.text.chunking import Passage, check_lengths, chunk
-from pagemill.text.language import UNDETERMINED, detect
-from pagemill.text.tokens import TOKENIZER_FILE, AnyTokenizer, TokenCounter, load_tokenizer
+from pagemill.text.chunking.chunker import Passage, check_lengths, chunk
+from pagemill.text.chunking.tokens import TOKENIZER_FILE, AnyTokenizer, TokenCounter, load_tokenizer
+from pagemill.text.judging.language import UNDETERMINED, detect
+from pagemill.text.text_files import stream_text_file
 
-STAGE = Stage("chunk_documents", 1, BookRecord)
+STAGE = Stage("chunk_documents", 2, BookRecord)
+LANGUAGE_CHARACTERS = 1 << 18  # of a file, from its beginning, that its language is told by
 
 _ID_CHARACTERS = 32
 
@@ -32,6 +36,7 @@ def chunk_documents(
 ) -> Manifest[BookRecord]:
     """Cut the documents of a shard and keep the chunks of each in the store.
 
+    Texts are read and chunks are written as streams, so that memory does not grow with a document's length.
     A document that was not kept, such as the repetition of another, is not cut; its row says why.
 
     Args:
@@ -75,6 +80,8 @@ def chunk_file(
 ) -> Iterator[dict[str, Any]]:
     """Cut one file of Nougat's Markdown; its chunks know no pages, so these are 0.
 
+    The file is read twice, as a stream: first for its digest and its language, which its beginning tells.
+
     Args:
         path: A UTF-8 text.
         tokenizer: See `pagemill.text.chunk`.
@@ -88,13 +95,17 @@ def chunk_file(
     Raises:
         UserError: The file or the tokenizer cannot be read, or the lengths contradict one another.
     """
-    text = _read_text(Path(path))
+    path = Path(path)
     counter = load_tokenizer(tokenizer)
     lengths = {"target_tokens": target_tokens, "max_tokens": max_tokens, "overlap_tokens": overlap_tokens}
+    check_lengths(**lengths)
     config_key = STAGE.config_key({**_identity(counter), **lengths})
-    language, _ = detect(text)
-    source = _Source(digest({"text": text})[:_ID_CHARACTERS], text, language)
-    for row in _rows(source, chunk(text, counter, **lengths), counter.name, config_key):
+    sha256, beginning = hashlib.sha256(), ""
+    for piece in stream_text_file(path):
+        sha256.update(piece.encode())
+        beginning += piece[: LANGUAGE_CHARACTERS - len(beginning)]
+    source = _Source(digest({"text_sha256": sha256.hexdigest()})[:_ID_CHARACTERS], detect(beginning)[0])
+    for row in _rows(source, chunk(stream_text_file(path), counter, **lengths), counter.name, config_key):
         yield row.to_dict()
 
 
@@ -128,10 +139,9 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Source:
-    """A text to be cut, and what its chunks inherit; page i ends before `page_ends[i]`."""
+    """What chunks inherit from the text they are cut from; page i ends before `page_ends[i]`."""
 
     doc_id: str
-    text: str
     language: str
     page_ends: tuple[int, ...] = ()
     page_numbers: tuple[int, ...] = ()
@@ -141,8 +151,7 @@ class _Source:
         """Return the numbers of the first and the last page with a character of a span; 0 without pages."""
         if not self.page_numbers:
             return 0, 0
-        written_end = start + len(self.text[start:end].rstrip())
-        first, last = self._index(start), self._index(max(start, written_end - 1))
+        first, last = self._index(start), self._index(max(start, end - 1))
         return self.page_numbers[first], self.page_numbers[last]
 
     def language_of(self, start: int, end: int) -> str:
@@ -168,16 +177,15 @@ def _cut(
         return dataclasses.replace(book, result="", items=0)
     name = f"chunks/{config_key}/{book.pdf_sha256}.jsonl"
     if not store.exists(name):
-        document = Document.from_dict(store.read_json(book.result))
+        facts = read_facts(store, book.result)
         source = _Source(
-            doc_id=document.id,
-            text=document.text,
-            language=document.language,
-            page_ends=document.page_ends,
-            page_numbers=document.page_numbers,
-            page_languages=document.page_languages,
+            doc_id=facts.id,
+            language=facts.language,
+            page_ends=facts.page_ends,
+            page_numbers=facts.page_numbers,
+            page_languages=tuple(page.language for page in facts.page_quality),
         )
-        rows = _rows(source, chunk(document.text, counter, **lengths), counter.name, config_key)
+        rows = _rows(source, chunk(stream_text(store, book.result), counter, **lengths), counter.name, config_key)
         store.write_jsonl(name, (row.to_dict() for row in rows))
     return BookRecord(book.pdf_sha256, name, tally.add(store.read_jsonl(name)), Status.OK)
 
@@ -185,7 +193,7 @@ def _cut(
 def _rows(source: _Source, passages: Iterable[Passage], tokenizer: str, config_key: str) -> Iterator[Chunk]:
     for index, passage in enumerate(passages):
         start, end = passage.overlap_start, passage.end
-        page_start, page_end = source.pages(start, end)
+        page_start, page_end = source.pages(start, end - _blank_end(passage.content))
         identity = {"document": source.doc_id, "config": config_key, "start": start, "end": end}
         yield Chunk(
             id=digest(identity)[:_ID_CHARACTERS],
@@ -218,11 +226,6 @@ def _tokenizer_of_checkpoint(documents: Manifest[BookRecord], store: Store) -> s
     return store.uri_of(kept)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except OSError as error:
-        raise UserError(str(path), f"cannot be read ({error.strerror})", "give the path of a text file") from error
-    except UnicodeDecodeError as error:
-        reason = f"is no UTF-8 text (byte {error.start})"
-        raise UserError(str(path), reason, "convert it to UTF-8") from error
+def _blank_end(text: str) -> int:
+    """Return how many characters of white space a text ends with."""
+    return len(text) - len(text.rstrip())

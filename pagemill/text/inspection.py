@@ -8,13 +8,16 @@ from pathlib import Path
 from pagemill import __version__
 from pagemill.errors import UserError
 from pagemill.templates import html_templates
-from pagemill.text.blocks import Block, BlockKind
-from pagemill.text.chunking import Passage, chunk
-from pagemill.text.cleaning import Cleaned, clean
-from pagemill.text.cuts import Cut, CutExplainer
-from pagemill.text.language import detect
-from pagemill.text.quality import latex_errors, shares
-from pagemill.text.tokens import AnyTokenizer, load_tokenizer
+from pagemill.text.chunking.chunker import Passage, check_lengths, cuttings
+from pagemill.text.chunking.cuts import Cut, explain
+from pagemill.text.chunking.cutting import Lengths
+from pagemill.text.chunking.tokens import AnyTokenizer, load_tokenizer
+from pagemill.text.cleaning.book import Cleaned, clean
+from pagemill.text.judging.garbage import garbage_score
+from pagemill.text.judging.language import detect
+from pagemill.text.judging.quality import latex_errors, shares
+from pagemill.text.mmd.blocks import Block, BlockKind, parse_blocks
+from pagemill.text.text_files import read_text_file
 
 SHOWN_CHARACTERS = 1_000_000  # of a text; what comes after them is counted, not shown
 SHOWN_PIECES = 5_000
@@ -87,10 +90,7 @@ def inspect_file(
     """
     path = Path(path)
     page = Path(out) if out else path.with_name(f"{path.name}.html")
-    try:
-        text = path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(str(path), f"cannot be read ({error})", "give the path of a UTF-8 text") from error
+    text = read_text_file(path)
     if page.is_dir() or page.resolve() == path.resolve():
         raise UserError(str(page), "cannot be the page's place", "give another file name with --out")
     lengths = {"target_tokens": target_tokens, "max_tokens": max_tokens, "overlap_tokens": overlap_tokens}
@@ -127,11 +127,15 @@ def inspection_page(
     """
     counter = load_tokenizer(tokenizer)
     lengths = {"target_tokens": target_tokens, "max_tokens": max_tokens, "overlap_tokens": overlap_tokens}
-    passages = list(chunk(text, counter, **lengths))
-    explainer = CutExplainer(text, counter, target_tokens, max_tokens)
-    cuts = explainer.explain(passages)
+    check_lengths(**lengths)
+    passages: list[Passage] = []
+    cuts: list[Cut] = []
+    for cutting in cuttings(text, counter, Lengths(target_tokens, max_tokens, overlap_tokens)):
+        passages += cutting.passages
+        cuts += explain(cutting, counter, Lengths(target_tokens, max_tokens, overlap_tokens))
+    blocks = parse_blocks(text)
     cleaned = clean(text)
-    shown = list(_shown_chunks(text, explainer.blocks, passages, cuts))
+    shown = list(_shown_chunks(text, blocks, passages, cuts))
     templates = html_templates("pagemill.text")
     templates.filters["visible"] = visible
     return templates.get_template("inspection.html").render(
@@ -143,7 +147,7 @@ def inspection_page(
         shown_characters=shown[-1].pieces[-1].end if shown else 0,
         figures=_figures(text, cleaned.page_tags[0], passages, target_tokens),
         mended=_mended(cleaned),
-        kinds=_kinds(explainer.blocks),
+        kinds=_kinds(blocks),
         chunks=len(passages),
         shown=shown,
         cuts=_cuts_by_place(cuts),
@@ -212,6 +216,7 @@ def _figures(text: str, tag: str, passages: Sequence[Passage], target_tokens: in
         ("taken as one page", tag.replace("_", " "), "its tag"),
         ("letters", f"{alphabetic:.0%}", "outside mathematics"),
         ("mathematics", f"{mathematics:.0%}", "of the characters"),
+        ("garbage", f"{garbage_score(text):.0%}", "of the words, by their shape"),
         ("LaTeX errors", f"{latex_errors(text):,}", "opened or closed alone"),
         ("chunks", f"{len(tokens):,}", f"{too_long:,} over the maximum"),
         (

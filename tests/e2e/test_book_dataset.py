@@ -28,6 +28,7 @@ METADATA = {  # the output of each task that carries metadata
     "recognize-pages": "pages",
     "clean-documents": "documents",
     "chunk-documents": "chunks",
+    "find-duplicates": "duplicates",
     "build-dataset": "dataset",
     "publish-dataset": "publication",
 }
@@ -152,7 +153,7 @@ def test_a_second_run_executes_nothing_but_the_report_and_writes_nothing(finishe
     before = finished.files()
     done = finished.run("--max-shards", "3")
     assert executed(finished).keys() == {"report-run"}
-    assert done.stdout.count("cached ") == 5 + 3 * 5, "five tasks beside the loop and five in each shard"
+    assert done.stdout.count("cached ") == 6 + 3 * 5, "six tasks beside the loop and five in each shard"
     assert finished.files() == before
 
 
@@ -192,7 +193,7 @@ def test_after_a_failed_shard_only_that_shard_runs_again(finished, two_archives)
     assert set(executed(two_archives).values()) == {1}
     assert executed(two_archives).keys() == {
         *("extract-pdfs", "inspect-pdfs", "recognize-pages", "clean-documents", "chunk-documents"),
-        *("build-dataset", "check-failures", "publish-dataset", "report-run"),
+        *("find-duplicates", "build-dataset", "check-failures", "publish-dataset", "report-run"),
     }
 
 

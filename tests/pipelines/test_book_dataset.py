@@ -21,7 +21,8 @@ TASKS = {
     "recognize-pages": (SHARD, {"inspect-pdfs"}, 2, True, images.NOUGAT),
     "clean-documents": (SHARD, {"recognize-pages"}, 2, True, images.PIPELINE),
     "chunk-documents": (SHARD, {"clean-documents"}, 2, True, images.PIPELINE),
-    "build-dataset": (HANDLER, {"for-loop-2"}, 2, True, images.PIPELINE),
+    "find-duplicates": (HANDLER, {"for-loop-2"}, 2, True, images.PIPELINE),
+    "build-dataset": (HANDLER, {"for-loop-2", "find-duplicates"}, 2, True, images.PIPELINE),
     "check-failures": (HANDLER, {"build-dataset"}, 0, True, images.PIPELINE),
     "publish-dataset": (HANDLER, {"build-dataset", "check-failures"}, 2, True, images.PIPELINE),
     "report-run": (ROOT, {"exit-handler-1"}, 0, False, images.PIPELINE),
@@ -36,6 +37,7 @@ STAGES = {
     "recognize_pages": "pagemill.ocr",
     "clean_documents": "pagemill.text",
     "chunk_documents": "pagemill.text",
+    "find_duplicates": "pagemill.text",
     "build_dataset": "pagemill.dataset",
     "check_failures": "pagemill.dataset",
     "publish_dataset": "pagemill.dataset",
@@ -67,15 +69,16 @@ def test_no_task_is_missing_from_the_table(spec):
     assert {task for where in (ROOT, HANDLER, SHARD) for task in dag(spec, where)} - control == TASKS.keys()
 
 
-def test_the_loop_runs_over_the_shards_and_its_chunks_are_collected(spec):
+def test_the_loop_runs_over_the_shards_and_its_documents_and_chunks_are_collected(spec):
     loop = dag(spec, HANDLER)["for-loop-2"]
     channel = loop["parameterIterator"]["items"]["inputParameter"]
     assert loop["inputs"]["parameters"][channel]["taskOutputParameter"] == {
         "producerTask": "plan-shards",
         "outputParameterKey": "Output",
     }
-    chunks = dag(spec, HANDLER)["build-dataset"]["inputs"]["artifacts"]["chunks"]["taskOutputArtifact"]
-    assert chunks["producerTask"] == "for-loop-2"
+    for task, collected in (("build-dataset", "chunks"), ("find-duplicates", "documents")):
+        source = dag(spec, HANDLER)[task]["inputs"]["artifacts"][collected]["taskOutputArtifact"]
+        assert source["producerTask"] == "for-loop-2"
 
 
 def test_the_report_runs_whatever_became_of_the_rest(spec):

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagemill.text.blocks import Block, BlockKind, heading_title, math_spans, parse_blocks
-from pagemill.text.sections import sections
-from pagemill.text.sentences import sentence_starts
+from pagemill.text.mmd.blocks import Block, BlockKind, heading_title, math_spans, parse_blocks
+from pagemill.text.mmd.sections import sections
+from pagemill.text.mmd.sentences import sentence_starts
 
 TABLE = r"""\begin{table}
 \begin{tabular}{l c} a & \(b\) \\ \begin{tabular}{c} q \end{tabular} & d \\ \end{tabular}
@@ -96,7 +96,7 @@ def test_work_grows_with_the_text_and_not_faster(fragment: str, monkeypatch: pyt
 
 def work_of_parsing(text: str, monkeypatch: pytest.MonkeyPatch) -> int:
     """The number of characters that all searches go through, however they end."""
-    from pagemill.text import blocks
+    from pagemill.text.mmd import blocks
 
     work = 0
 

@@ -9,11 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pagemill.dataset import build_dataset, publish_dataset
-from pagemill.dataset.repeats import find_repeats
+from pagemill.dataset import publish_dataset
+from pagemill.documents import write_document
 from pagemill.errors import UserError
 from pagemill.manifest import Manifest
 from pagemill.records import Chunk, DatasetFile, Document, PageRecord, Reason, Status, arrow_schema
@@ -45,7 +43,7 @@ def card_of(store: Store, dataset: Manifest[DatasetFile]) -> str:
 
 
 def test_every_page_that_went_in_has_one_row(store: Store) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store)
+    dataset = chain.build(store, chain.sample_chains(store))
     pages = read_parquet(store, dataset, "pages")
     distinct = {pdf.sha256: pdf for shard in chain.SHARDS for pdf in shard}
     expected = {(sha256, n) for sha256, pdf in distinct.items() for n in (range(1, len(pdf.pages) + 1) or [0])}
@@ -55,7 +53,7 @@ def test_every_page_that_went_in_has_one_row(store: Store) -> None:
 
 
 def test_page_rows_are_the_ledger(store: Store) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store)
+    dataset = chain.build(store, chain.sample_chains(store))
     rows = [PageRecord.from_dict(row) for row in read_parquet(store, dataset, "pages")]
     ledger = {
         (row.pdf_sha256, row.page): row for shard in chain.SHARDS for pdf in shard for row in chain.page_rows(pdf)
@@ -64,7 +62,7 @@ def test_page_rows_are_the_ledger(store: Store) -> None:
 
 
 def test_members_pages_and_documents_are_in_the_data_or_in_the_counted_drops(store: Store) -> None:
-    counts = build_dataset(chain.sample_chains(store), store).counts
+    counts = chain.build(store, chain.sample_chains(store)).counts
     of_members = counts["dropped_checksum_mismatch"] + counts["dropped_not_a_pdf"]
     assert counts["archives"] == 2
     assert counts["members"] == counts["pdfs"] + counts["members_repeated"] + of_members == 8
@@ -77,7 +75,7 @@ def test_members_pages_and_documents_are_in_the_data_or_in_the_counted_drops(sto
 
 
 def test_counts_of_bytes_and_tokens_are_those_of_the_files(store: Store) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store)
+    dataset = chain.build(store, chain.sample_chains(store))
     chunks = read_parquet(store, dataset, "chunks")
     assert dataset.counts["chunks"] == len(chunks)
     assert dataset.counts["tokens"] == sum(row["token_count"] for row in chunks)
@@ -86,7 +84,7 @@ def test_counts_of_bytes_and_tokens_are_those_of_the_files(store: Store) -> None
 
 
 def test_chunks_lead_to_document_page_and_archive(store: Store) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store)
+    dataset = chain.build(store, chain.sample_chains(store))
     documents = {row["id"]: row for row in read_parquet(store, dataset, "documents")}
     pages = {(row["pdf_sha256"], row["page"]): row for row in read_parquet(store, dataset, "pages")}
     for chunk in read_parquet(store, dataset, "chunks"):
@@ -96,10 +94,10 @@ def test_chunks_lead_to_document_page_and_archive(store: Store) -> None:
         assert document["metadata"]["archive_sha256"] == chain.fingerprint(document["metadata"]["archive"])
 
 
-def test_of_equal_texts_in_two_shards_one_keeps_its_chunks(store: Store) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store)
+def test_a_duplicate_has_no_chunks_and_names_what_is_kept(store: Store) -> None:
+    dataset = chain.build(store, chain.sample_chains(store))
     documents = {row["id"]: row for row in read_parquet(store, dataset, "documents")}
-    kept, repeat = sorted((chain.document_id(chain.FAUST), chain.document_id(chain.FAUST_AGAIN)))
+    kept, repeat = chain.document_id(chain.FAUST), chain.document_id(chain.FAUST_AGAIN)
     assert documents[kept]["duplicate_cluster"] == ""
     assert documents[repeat]["duplicate_cluster"] == kept
     with_chunks = {row["doc_id"] for row in read_parquet(store, dataset, "chunks")}
@@ -107,7 +105,7 @@ def test_of_equal_texts_in_two_shards_one_keeps_its_chunks(store: Store) -> None
 
 
 def test_a_pdf_in_two_shards_comes_once(store: Store) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store)
+    dataset = chain.build(store, chain.sample_chains(store))
     chunks = [row["id"] for row in read_parquet(store, dataset, "chunks")]
     assert len(chunks) == len(set(chunks))
     (alice,) = (r for r in read_parquet(store, dataset, "documents") if r["id"] == chain.document_id(chain.ALICE))
@@ -116,7 +114,7 @@ def test_a_pdf_in_two_shards_comes_once(store: Store) -> None:
 
 @pytest.mark.parametrize("config", ROW_TYPES)
 def test_jsonl_and_parquet_hold_the_same_rows_in_the_same_shards(store: Store, config: str) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store, max_shard_bytes=4096)
+    dataset = chain.build(store, chain.sample_chains(store), max_shard_bytes=4096)
     assert read_jsonl(store, dataset, config) == read_parquet(store, dataset, config)
     rows = {file.path.split("/", 1)[1].split(".")[0]: [] for file in dataset.rows if file.config == config}
     for file in (file for file in dataset.rows if file.config == config):
@@ -126,7 +124,7 @@ def test_jsonl_and_parquet_hold_the_same_rows_in_the_same_shards(store: Store, c
 
 @pytest.mark.parametrize("config", ROW_TYPES)
 def test_parquet_has_the_schema_of_the_rows_and_what_the_hub_asks_for(store: Store, config: str) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store)
+    dataset = chain.build(store, chain.sample_chains(store))
     (file,) = (file for file in dataset.rows if file.path == f"data/{config}/train-00000-of-00001.parquet")
     parquet = pq.ParquetFile(store.path(file.stored))
     assert parquet.schema_arrow.equals(arrow_schema(ROW_TYPES[config]))
@@ -141,7 +139,7 @@ def test_the_order_of_the_shards_changes_nothing(tmp_path: Path) -> None:
     for name, order in (("one", 1), ("two", -1)):
         store = Store(str(tmp_path / name))
         manifests = chain.sample_chains(store)[::order]
-        built.append(build_dataset(manifests, store))
+        built.append(chain.build(store, manifests))
     assert built[0] == built[1]
     assert built[0].name == built[1].name
 
@@ -150,27 +148,27 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     digests = []
     for name in ("one", "two"):
         store = Store(str(tmp_path / name))
-        digests.append([(file.path, file.sha256) for file in build_dataset(chain.sample_chains(store), store).rows])
+        digests.append([(file.path, file.sha256) for file in chain.build(store, chain.sample_chains(store)).rows])
     assert digests[0] == digests[1]
 
 
 def test_a_second_build_does_nothing(store: Store) -> None:
     manifests = chain.sample_chains(store)
-    first = build_dataset(manifests, store)
+    first = chain.build(store, manifests)
     for file in first.rows:
         store.delete(file.stored)
-    again = build_dataset(manifests, store)
+    again = chain.build(store, manifests)
     assert (again, again.finished) == (first, first.finished)
     assert not store.exists(first.rows[0].stored)
 
 
 def test_a_shard_given_twice_counts_once(store: Store) -> None:
     manifests = chain.sample_chains(store)
-    assert build_dataset([*manifests, *manifests], store) == build_dataset(manifests, store)
+    assert chain.build(store, [*manifests, *manifests]) == chain.build(store, manifests)
 
 
 def test_without_any_book_there_are_files_without_rows(store: Store) -> None:
-    dataset = build_dataset([chain.chain(store, 1, [chain.BROKEN])], store)
+    dataset = chain.build(store, [chain.chain(store, 1, [chain.BROKEN])])
     assert [row["page"] for row in read_parquet(store, dataset, "pages")] == [0]
     for config in ("chunks", "documents"):
         assert f"data/{config}/train-00000-of-00001.parquet" in [file.path for file in dataset.rows]
@@ -179,7 +177,7 @@ def test_without_any_book_there_are_files_without_rows(store: Store) -> None:
 
 
 def test_without_any_shard_there_are_files_without_rows(store: Store) -> None:
-    dataset = build_dataset([], store)
+    dataset = chain.build(store, [])
     assert len(dataset.rows) == 7
     assert all(file.rows == 0 for file in dataset.rows)
     assert dataset.counts["archives"] == 0
@@ -189,7 +187,7 @@ def test_without_any_shard_there_are_files_without_rows(store: Store) -> None:
 def test_shards_are_numbered_and_none_is_too_large(store: Store, max_shard_bytes: int, is_split: bool) -> None:
     pages = tuple(chain.Page(f"Page {n}. " + " ".join(str(n * m) for m in range(2000))) for n in range(30))
     book = chain.SamplePdf("long.pdf", pages)
-    dataset = build_dataset([chain.chain(store, 0, [book])], store, max_shard_bytes=max_shard_bytes)
+    dataset = chain.build(store, [chain.chain(store, 0, [book])], max_shard_bytes=max_shard_bytes)
     chunks = read_parquet(store, dataset, "chunks")
     assert [row["chunk_index"] for row in chunks] == list(range(30))
     files = [file for file in dataset.rows if file.path.startswith("data/chunks/")]
@@ -201,7 +199,7 @@ def test_shards_are_numbered_and_none_is_too_large(store: Store, max_shard_bytes
 
 
 def test_no_temporary_file_is_left(store: Store) -> None:
-    build_dataset(chain.sample_chains(store), store)
+    chain.build(store, chain.sample_chains(store))
     assert not list(Path(store.root).rglob(".tmp-*"))
 
 
@@ -211,7 +209,7 @@ def test_datasets_loads_the_files_and_the_configurations_of_the_card(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import datasets
 
-    dataset = build_dataset(chain.sample_chains(store), store)
+    dataset = chain.build(store, chain.sample_chains(store))
     folder = tmp_path / "published"
     publish_dataset(dataset, store, publish=str(folder))
     cache = str(tmp_path / "cache")
@@ -230,7 +228,7 @@ def test_datasets_loads_a_dataset_without_books(store: Store, tmp_path: Path, mo
     import datasets
 
     folder = tmp_path / "published"
-    publish_dataset(build_dataset([], store), store, publish=str(folder))
+    publish_dataset(chain.build(store, []), store, publish=str(folder))
     cache = str(tmp_path / "cache")
     loaded = datasets.load_dataset(str(folder), "documents", split="train", cache_dir=cache, streaming=True)
     assert list(loaded) == []
@@ -239,7 +237,7 @@ def test_datasets_loads_a_dataset_without_books(store: Store, tmp_path: Path, mo
 
 def test_names_that_are_no_unicode_do_not_stop_the_build(store: Store) -> None:
     pdf = dataclasses.replace(chain.ALICE, path="caf\udce9.pdf")
-    dataset = build_dataset([chain.chain(store, 0, [pdf])], store)
+    dataset = chain.build(store, [chain.chain(store, 0, [pdf])])
     (document,) = read_parquet(store, dataset, "documents")
     assert document["metadata"]["member_path"] == "caf?.pdf"
     assert read_jsonl(store, dataset, "documents") == [document]
@@ -249,8 +247,8 @@ def test_a_document_names_the_source_of_its_book_whichever_shard_cleaned_it(stor
     archive = chain.sample_archives()[1]
     cleaned_elsewhere = chain.document_of(chain.ALICE, archive.name, archive.fingerprint)
     shard = chain.chain(store, 0, [chain.ALICE])
-    store.write_json(f"documents/clean/{chain.ALICE.sha256}.json", cleaned_elsewhere.to_dict())
-    (document,) = read_parquet(store, build_dataset([shard], store), "documents")
+    write_document(store, f"documents/clean/{chain.ALICE.sha256}.json", cleaned_elsewhere)
+    (document,) = read_parquet(store, chain.build(store, [shard]), "documents")
     assert (document["metadata"]["archive"], document["source"]) == ("a.rar", "a.rar/books/alice.pdf")
 
 
@@ -258,12 +256,12 @@ def test_pages_without_a_row_are_counted(store: Store) -> None:
     shard = chain.chain(store, 0, [chain.EUCLID])
     result = f"pages/ocr/{chain.EUCLID.sha256}.jsonl"
     store.write_jsonl(result, itertools.islice(store.read_jsonl(result), 3))
-    assert build_dataset([shard], store).counts["pages_missing"] == 1
+    assert chain.build(store, [shard]).counts["pages_missing"] == 1
 
 
 def test_a_book_without_a_document_is_a_counted_drop(store: Store) -> None:
     blank = chain.SamplePdf("blank.pdf", (chain.Page("", Status.EMPTY, Reason.BLANK_PAGE),))
-    dataset = build_dataset([chain.chain(store, 0, [blank])], store)
+    dataset = chain.build(store, [chain.chain(store, 0, [blank])])
     assert dataset.counts["documents"] == 0
     assert (dataset.counts["dropped_no_text"], dataset.counts["dropped_blank_page"]) == (1, 1)
 
@@ -274,27 +272,11 @@ def test_a_book_without_a_document_is_a_counted_drop(store: Store) -> None:
 )
 def test_wrong_parameters_are_the_users(store: Store, wrong: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        build_dataset([], store, **wrong)
+        chain.build(store, [], **wrong)
 
 
 def test_a_manifest_that_leads_to_no_archives_is_refused(store: Store) -> None:
     shard = chain.chain(store, 0, [chain.ALICE])
     orphan = dataclasses.replace(shard, parents=())
     with pytest.raises(ValueError, match="was made without archives, fetched"):
-        build_dataset([orphan], store)
-
-
-def test_of_repeats_one_with_chunks_is_kept() -> None:
-    document = chain.document_of(chain.ALICE, "a.rar", "0" * 64)
-    first, second = (dataclasses.replace(document, id=name) for name in "ab")
-    repeats = find_repeats([(first, False), (second, True)])
-    assert (repeats.cluster("a"), repeats.cluster("b")) == ("b", "")
-
-
-@given(texts=st.lists(st.sampled_from("xyz"), min_size=1, max_size=12), data=st.data())
-def test_repeats_do_not_depend_on_the_order(texts: list[str], data: st.DataObject) -> None:
-    document = chain.document_of(chain.ALICE, "a.rar", "0" * 64)
-    given_ = [(dataclasses.replace(document, id=f"{n:02d}", text=text), True) for n, text in enumerate(texts)]
-    repeats = find_repeats(data.draw(st.permutations(given_)))
-    first = {text: f"{texts.index(text):02d}" for text in texts}
-    assert [repeats.cluster(each.id) or each.id for each, _ in given_] == [first[text] for text in texts]
+        chain.build(store, [orphan])

@@ -10,7 +10,6 @@ from huggingface_hub import DatasetCard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagemill.dataset import build_dataset
 from pagemill.dataset.card import LISTED_FAILURES, features, markdown_cell, token_histogram
 from pagemill.manifest import Manifest
 from pagemill.records import Chunk, DatasetFile, Document, PageRecord, Reason, Row, Status, arrow_schema
@@ -36,7 +35,7 @@ def table_after(text: str, heading: str) -> dict[str, str]:
 
 
 def test_the_metadata_parses_back(store: Store) -> None:
-    data = card_of(store, build_dataset(chain.sample_chains(store), store, name="Old books: a sample")).data
+    data = card_of(store, chain.build(store, chain.sample_chains(store), name="Old books: a sample")).data
     assert data.pretty_name == "Old books: a sample"
     assert data.language == ["de", "en"]
     assert (data.license, data.license_name) == ("other", "sources-vary-weights-cc-by-nc-4.0")
@@ -48,7 +47,7 @@ def test_the_metadata_parses_back(store: Store) -> None:
 
 
 def test_configurations_name_the_files_and_chunks_are_the_default(store: Store) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store, max_shard_bytes=2048)
+    dataset = chain.build(store, chain.sample_chains(store), max_shard_bytes=2048)
     configs = card_of(store, dataset).data["configs"]
     assert [(config["config_name"], config.get("default", False)) for config in configs] == [
         ("chunks", True),
@@ -63,7 +62,7 @@ def test_configurations_name_the_files_and_chunks_are_the_default(store: Store) 
 
 
 def test_dataset_info_counts_the_rows_and_bytes_of_the_files(store: Store) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store)
+    dataset = chain.build(store, chain.sample_chains(store))
     for info in card_of(store, dataset).data["dataset_info"]:
         files = [f for f in dataset.rows if f.config == info["config_name"] and f.path.endswith(".parquet")]
         assert info["splits"][0]["num_examples"] == sum(file.rows for file in files)
@@ -78,7 +77,7 @@ def test_features_are_those_that_datasets_sees_in_the_files(row: type[Row]) -> N
 
 
 def test_the_body_accounts_for_what_went_in(store: Store) -> None:
-    text = card_of(store, build_dataset(chain.sample_chains(store), store)).text
+    text = card_of(store, chain.build(store, chain.sample_chains(store))).text
     numbers = table_after(text, "## From what went in to what came out")
     assert numbers["archives"] == "2"
     assert numbers["members of the archives"] == "8"
@@ -95,13 +94,13 @@ def test_the_body_accounts_for_what_went_in(store: Store) -> None:
 
 
 def test_the_body_lists_what_failed(store: Store) -> None:
-    text = card_of(store, build_dataset(chain.sample_chains(store), store)).text
+    text = card_of(store, chain.build(store, chain.sample_chains(store))).text
     assert r"| a.rar | books/torn.pdf | member | `checksum_mismatch` | crc32 0 \| not &lt;1&gt; |" in text
     assert "| b.rar | broken.pdf | PDF | `broken_pdf` |" in text
 
 
 def test_the_body_gives_the_rates_of_pages(store: Store) -> None:
-    text = card_of(store, build_dataset(chain.sample_chains(store), store)).text
+    text = card_of(store, chain.build(store, chain.sample_chains(store))).text
     rates = table_after(text, "## Pages")
     assert rates["7"] == "58.33 % read in full by the model"
     assert "16.67 % missing" in rates.values()
@@ -109,7 +108,7 @@ def test_the_body_gives_the_rates_of_pages(store: Store) -> None:
 
 
 def test_the_body_says_what_made_it(store: Store) -> None:
-    text = card_of(store, build_dataset(chain.sample_chains(store), store)).text
+    text = card_of(store, chain.build(store, chain.sample_chains(store))).text
     assert f"Checkpoint: demo-tiny, sha256 `{'c' * 64}`, licence CC-BY-NC-4.0" in text
     assert "pagemill 0.1.0" in text
     for stage in ("extract_pdfs", "recognize_pages", "chunk_documents"):
@@ -118,15 +117,15 @@ def test_the_body_says_what_made_it(store: Store) -> None:
 
 
 def test_languages_and_lengths_have_their_histograms(store: Store) -> None:
-    text = card_of(store, build_dataset(chain.sample_chains(store), store)).text
+    text = card_of(store, chain.build(store, chain.sample_chains(store))).text
     assert table_after(text, "## Languages") == {"en 2": "43", "de 1": "9"}
     assert sum(int(row.split()[-1]) for row in table_after(text, "## Length of the chunks")) == 7
 
 
 def test_the_card_of_the_demo_says_what_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "This is a demonstration" in card_of(store, build_dataset(chain.sample_chains(store), store)).text
+    assert "This is a demonstration" in card_of(store, chain.build(store, chain.sample_chains(store))).text
     monkeypatch.setitem(chain.CHECKPOINT, "checkpoint_name", "nougat-0.1.0-base")
-    text = card_of(store, build_dataset(chain.sample_chains(store), store)).text
+    text = card_of(store, chain.build(store, chain.sample_chains(store))).text
     assert "This is a demonstration" not in text
     assert "Checkpoint: nougat-0.1.0-base" in text
 
@@ -134,13 +133,13 @@ def test_the_card_of_the_demo_says_what_it_is(store: Store, monkeypatch: pytest.
 def test_whom_to_ask_for_a_takedown(store: Store) -> None:
     manifests = chain.sample_chains(store)
     assert (
-        "write to desk@example.org." in card_of(store, build_dataset(manifests, store, contact="desk@example.org")).text
+        "write to desk@example.org." in card_of(store, chain.build(store, manifests, contact="desk@example.org")).text
     )
-    assert "open a discussion in this dataset's repository" in card_of(store, build_dataset(manifests, store)).text
+    assert "open a discussion in this dataset's repository" in card_of(store, chain.build(store, manifests)).text
 
 
 def test_a_dataset_without_books_has_a_card_all_the_same(store: Store) -> None:
-    card = card_of(store, build_dataset([], store))
+    card = card_of(store, chain.build(store, []))
     assert card.data.language is None
     assert "Nothing was left out." in card.text
     assert "There are no chunks." in card.text
@@ -152,7 +151,7 @@ def test_only_so_many_failures_are_listed(store: Store, monkeypatch: pytest.Monk
         for n in range(LISTED_FAILURES + 7)
     ]
     monkeypatch.setitem(chain.OTHER_MEMBERS, 0, torn)
-    text = card_of(store, build_dataset([chain.chain(store, 0, [chain.ALICE])], store)).text
+    text = card_of(store, chain.build(store, [chain.chain(store, 0, [chain.ALICE])])).text
     assert text.count("`damaged_member` |") == LISTED_FAILURES + 1  # and once among the drops
     assert "And 7 more." in text
 
@@ -161,7 +160,7 @@ def test_names_in_archives_cannot_break_out_of_the_card(store: Store, monkeypatc
     hostile = "a | b\n\n---\n# Heading <script>alert(1)</script> `code` ![x](http://example.org/x.png)\udce9"
     torn = chain.member("a.rar", hostile, "", Status.FAILED, Reason.DAMAGED_MEMBER)
     monkeypatch.setitem(chain.OTHER_MEMBERS, 0, [torn])
-    card = card_of(store, build_dataset([chain.chain(store, 0, [chain.ALICE])], store))
+    card = card_of(store, chain.build(store, [chain.chain(store, 0, [chain.ALICE])]))
     (line,) = (line for line in card.text.splitlines() if "alert" in line)
     assert len(re.findall(r"(?<!\\)\|", line)) == 6
     assert "<script>" not in line

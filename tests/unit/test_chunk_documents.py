@@ -9,12 +9,23 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from pagemill.documents import write_document
 from pagemill.errors import UserError
 from pagemill.manifest import Manifest, Outcome, Stage
-from pagemill.records import BookRecord, Chunk, Document, DocumentMetadata, Quality, Reason, Status
+from pagemill.records import (
+    BookRecord,
+    Chunk,
+    Document,
+    DocumentMetadata,
+    MaskCounts,
+    PageQuality,
+    Quality,
+    Reason,
+    Status,
+)
 from pagemill.storage import Store, digest
 from pagemill.text import chunk_documents, chunk_file
-from pagemill.text.tokens import load_tokenizer
+from pagemill.text.chunking.tokens import load_tokenizer
 
 PAGES = (
     "# Elements\n\nA point is that which has no part. A line is breadthless length.\n\n",
@@ -40,12 +51,16 @@ def make_document(name: str, pages: tuple[str, ...] = PAGES, page_numbers: tuple
         extractor="nougat",
         page_ends=ends,
         page_numbers=page_numbers,
+        page_labels=("",) * len(pages),
         page_status=("ok",) * len(pages),
-        page_languages=LANGUAGES[: len(pages)],
-        page_tags=("body",) * len(pages),
+        page_dropped=("",) * len(pages),
+        page_quality=tuple(
+            PageQuality(100, 0.9, 0.1, 0.0, 0, 0, language, 0.9, "body") for language in LANGUAGES[: len(pages)]
+        ),
         fallback_pages=(),
         missing_pages=(),
         quality=Quality(0.9, 0.1, 0.0, 0.0, 0, 0, 0),
+        masked=MaskCounts(),
         duplicate_cluster="",
     )
 
@@ -86,8 +101,8 @@ def make_documents(store: Store, checkpoint: Path | None) -> Manifest[BookRecord
         BookRecord(digest("first"), f"documents/x/{digest('first')}.json", 1, Status.OK),
         BookRecord(digest("second"), f"documents/x/{digest('second')}.json", 1, Status.SKIPPED, Reason.DUPLICATE_TEXT),
     ]
-    store.write_json(rows[1].result, first.to_dict())
-    store.write_json(rows[2].result, dataclasses.replace(second, duplicate_cluster=first.id).to_dict())
+    write_document(store, rows[1].result, first)
+    write_document(store, rows[2].result, dataclasses.replace(second, duplicate_cluster=first.id))
     return Stage("clean_documents", 1, BookRecord).once(store, [pages], {}, lambda: Outcome(rows))
 
 
@@ -104,12 +119,11 @@ def test_chunks_resolve_to_characters_pages_headings_and_languages(store: Store,
     assert [(chunk.text.split()[0], chunk.page_start, chunk.page_end, chunk.language) for chunk in chunks] == [
         ("#", 3, 3, "en"),
         ("The", 4, 4, "en"),
-        ("##", 4, 4, "en"),
         ("Une", 6, 6, "fr"),
     ]
-    assert [chunk.heading_path for chunk in chunks] == [("Elements",)] * 2 + [("Elements", "Tables")] * 2
-    assert [chunk.has_math for chunk in chunks] == [False, False, True, False]
-    assert [chunk.chunk_index for chunk in chunks] == [0, 1, 2, 3]
+    assert [chunk.heading_path for chunk in chunks] == [("Elements",), ("Elements",), ("Elements", "Tables")]
+    assert [chunk.has_math for chunk in chunks] == [False, True, False]
+    assert [chunk.chunk_index for chunk in chunks] == [0, 1, 2]
     assert {chunk.doc_id for chunk in chunks} == {make_document("first").id}
     assert {chunk.tokenizer for chunk in chunks} == {"tiny-checkpoint"}
 
@@ -159,7 +173,7 @@ def test_ids_are_the_same_in_every_run_and_differ_within_one(tmp_path: Path, che
     runs = []
     for name in ("one", "two"):
         store = Store(str(tmp_path / name))
-        manifest = chunk_documents(make_documents(store, checkpoint), store, target_tokens=50, max_tokens=100)
+        manifest = chunk_documents(make_documents(store, checkpoint), store, target_tokens=40, max_tokens=80)
         runs.append([chunk.id for chunk in cut_rows(store, manifest)])
     assert runs[0] == runs[1]
     assert len(set(runs[0])) == len(runs[0]) > 3
@@ -243,12 +257,32 @@ def test_ids_of_a_file_follow_from_its_text_alone(tmp_path: Path, checkpoint: Pa
     assert rows[0] == rows[1]
 
 
+def test_documents_and_files_are_read_as_streams(
+    store: Store, documents, tmp_path: Path, checkpoint, monkeypatch
+) -> None:
+    whole = cut_rows(store, chunk_documents(documents, store, target_tokens=80, max_tokens=100))
+    path = tmp_path / "book.mmd"
+    path.write_text("".join(PAGES))
+    rows = list(chunk_file(path, checkpoint, target_tokens=80, max_tokens=100))
+    for module in ("pagemill.documents", "pagemill.text.text_files"):
+        monkeypatch.setattr(sys.modules[module], "READ_BYTES", 1)  # shorter than a character
+    again = Store(str(tmp_path / "again"))
+    streamed = cut_rows(
+        again, chunk_documents(make_documents(again, checkpoint), again, target_tokens=80, max_tokens=100)
+    )
+    assert streamed == whole
+    assert list(chunk_file(path, checkpoint, target_tokens=80, max_tokens=100)) == rows
+
+
 def test_an_empty_file_has_no_chunks(tmp_path: Path, checkpoint: Path) -> None:
     (tmp_path / "empty.mmd").touch()
     assert list(chunk_file(tmp_path / "empty.mmd", checkpoint)) == []
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "cannot be read"), (b"caf\xe9", "is no UTF-8 text")])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "cannot be read"), (b"caf\xe9", "is no UTF-8 text"), (b"caf\xc3", "is no UTF-8 text")],
+)
 def test_a_file_that_cannot_be_read_is_named(
     tmp_path: Path, checkpoint: Path, content: bytes | None, reason: str
 ) -> None:

@@ -5,11 +5,14 @@ import importlib
 
 import pytest
 
+from pagemill.documents import read_document, read_drops
 from pagemill.manifest import Manifest, Outcome, Stage
-from pagemill.records import BookRecord, Document, PageRecord, PdfRecord, Reason, Status
+from pagemill.records import BookRecord, PageRecord, PdfRecord, Reason, Status
 from pagemill.storage import Store, text_digest
 from pagemill.text.clean_documents import clean_documents
-from pagemill.text.cleaning import clean
+from pagemill.text.cleaning.book import clean
+from pagemill.text.dedup import find_duplicates
+from pagemill.text.judging.profile import load_profile
 
 INSPECT = Stage("inspect_pdfs", 1, PdfRecord)
 RECOGNIZE = Stage("recognize_pages", 1, BookRecord)
@@ -67,7 +70,7 @@ def ledger(store, books, parameters=None):
 
 
 def document(store, row):
-    return Document.from_dict(store.read_json(row.result))
+    return read_document(store, row.result)
 
 
 def test_a_book_becomes_a_document_and_its_plain_text(store):
@@ -82,8 +85,8 @@ def test_a_book_becomes_a_document_and_its_plain_text(store):
     )
     assert store.read_bytes(f"documents/{manifest.config_key}/b.mmd").decode() == found.text
     assert found.language == "en"
-    assert found.page_languages == ("en", "en", "en")
-    assert found.page_tags == ("body", "body", "body")
+    assert tuple(page.language for page in found.page_quality) == ("en", "en", "en")
+    assert tuple(page.tag for page in found.page_quality) == ("body", "body", "body")
     assert found.page_ends[-1] == len(found.text)
     assert found.quality.running_lines_removed == 3
     assert found.token_count == 30
@@ -121,7 +124,7 @@ def test_every_page_is_accounted_for(store):
     assert found.fallback_pages == (4,)
     assert found.missing_pages == (2,)
     assert (found.quality.missing_share, found.quality.truncated_share) == (0.25, 0.2)
-    assert found.page_languages[1:3] == ("und", "und")
+    assert tuple(page.language for page in found.page_quality[1:3]) == ("und", "und")
     assert (manifest.counts["pages"], manifest.counts["pages_missing"], manifest.counts["pages_fallback"]) == (5, 1, 1)
 
 
@@ -139,7 +142,7 @@ def test_pages_are_read_in_their_order(store):
         [],
         [page(0, "", Status.FAILED, reason=Reason.BROKEN_PDF)],
         [page(1, "", Status.EMPTY), page(2, "", Status.FAILED)],
-        [page(1, "12"), page(2, "[MISSING_PAGE_FAIL:2]")],
+        [page(1, "[MISSING_PAGE_FAIL:2]")],
         [page(1, "--- *** --- " * 10)],
         None,
     ],
@@ -158,17 +161,54 @@ def test_the_reason_of_the_stage_before_is_told_on(store):
     assert row.detail == "broken_pdf: no cross-reference table"
 
 
-def test_of_books_with_one_text_the_first_is_kept(store):
+def test_a_book_that_breaks_a_rule_has_no_document_but_a_reason_and_an_excerpt(store):
+    manifest = clean_documents(ledger(store, {"b": [page(1, "Title 12"), page(2, "", Status.FAILED)]}), store)
+    (row,) = manifest.rows
+    assert (row.result, row.status, row.reason) == ("", Status.SKIPPED, Reason.FILTERED)
+    assert row.detail == "no_text: characters 7 is below 20"
+    assert (manifest.counts["documents"], manifest.counts["dropped_by_no_text"]) == (0, 1)
+    (drop,) = read_drops(store, manifest)
+    assert (drop.pdf_sha256, drop.page, drop.rule, drop.excerpt) == ("b", 0, "no_text", "Title 12")
+
+
+def test_a_page_that_breaks_a_rule_leaves_the_text_and_the_rest_stays(store):
+    pages = pages_of([*STORY, STORY[0].replace("The", "A").replace("Rain", "Snow"), "word " * 2000])
+    manifest = clean_documents(ledger(store, {"b": pages}), store)
+    found = document(store, manifest.rows[0])
+    assert found.page_dropped == ("", "", "", "", "loop_residue_page")
+    assert found.page_ends[-1] == found.page_ends[-2] == len(found.text)
+    assert (manifest.counts["pages_dropped"], manifest.counts["dropped_by_loop_residue_page"]) == (1, 1)
+    assert [(drop.page, drop.rule) for drop in read_drops(store, manifest)] == [(5, "loop_residue_page")]
+
+
+def test_personal_data_is_masked_and_counted(store):
+    texts = ["Write to captain@harbour.org about the storms that he had seen.", "The rain fell on the harbour."]
+    manifest = clean_documents(ledger(store, {"b": pages_of(texts)}), store)
+    found = document(store, manifest.rows[0])
+    assert found.text.startswith("Write to [EMAIL] about")
+    assert (found.masked.email, manifest.counts["masked_email"]) == (1, 1)
+    assert found.text[found.page_ends[0] :] == "The rain fell on the harbour."
+
+
+def test_a_profile_decides_and_is_kept_by_its_digest(store, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("cleaning: {running_min_pages: 4}\n")
+    manifest = clean_documents(ledger(store, {"b": pages_of(STORY)}), store, profile=str(own))
+    assert "The Voyage" in document(store, manifest.rows[0]).text
+    assert manifest.parameters["profile_sha256"] == load_profile(str(own)).digest
+    assert load_profile(store.uri_of(f"profiles/{manifest.parameters['profile_sha256']}.yaml")) == load_profile(
+        str(own)
+    )
+
+
+def test_duplicates_are_found_by_what_is_kept_beside_the_documents(store):
     louder = [text.replace("captain", "CAPTAIN") for text in STORY]
-    books = {"c": pages_of(STORY), "a": pages_of(louder), "b": pages_of([*STORY, "And more."])}
+    books = {"c": pages_of(STORY), "a": pages_of(louder), "b": pages_of(["Quite another book, of other words."])}
     manifest = clean_documents(ledger(store, books), store)
-    assert [row.pdf_sha256 for row in manifest.rows] == ["a", "b", "c"]
-    kept, other, repeated = (document(store, row) for row in manifest.rows)
-    assert (kept.duplicate_cluster, other.duplicate_cluster, repeated.duplicate_cluster) == ("", "", kept.id)
-    last = manifest.rows[-1]
-    assert (last.status, last.reason, last.items) == (Status.SKIPPED, Reason.DUPLICATE_TEXT, 1)
-    assert kept.id in last.detail
-    assert (manifest.counts["documents"], manifest.counts["duplicate_documents"]) == (3, 1)
+    ids = {row.pdf_sha256: document(store, row).id for row in manifest.rows}
+    (duplicate,) = find_duplicates([manifest], store).rows
+    assert {duplicate.id, duplicate.kept} == {ids["a"], ids["c"]}
+    assert duplicate.reason is Reason.DUPLICATE_TEXT
 
 
 def test_wording_is_what_makes_texts_equal():
@@ -212,20 +252,27 @@ def test_two_runs_write_the_same_bytes(tmp_path):
         names = store.names(f"documents/{manifest.config_key}")
         written.append({each: store.read_bytes(each) for each in names})
     assert written[0] == written[1]
-    assert len(written[0]) == 4
+    assert sorted(name.partition(".")[2] for name in written[0]) == [
+        "json",
+        "json",
+        "mmd",
+        "mmd",
+        "signature.json",
+        "signature.json",
+    ]
 
 
-def test_another_ocr_or_other_thresholds_give_other_documents(store):
+def test_another_ocr_or_another_profile_gives_other_documents(store, tmp_path):
     pages = ledger(store, {"b": pages_of(STORY)})
     other_pages = ledger(store, {"b": pages_of(STORY)}, {"checkpoint_sha256": "decaf"})
+    (tmp_path / "bare.yaml").write_text("mask: []\n")
     manifests = [
         clean_documents(pages, store),
         clean_documents(other_pages, store),
-        clean_documents(pages, store, running_min_pages=4),
+        clean_documents(pages, store, profile=str(tmp_path / "bare.yaml")),
     ]
     ids = {document(store, manifest.rows[0]).id for manifest in manifests}
     assert len({manifest.config_key for manifest in manifests}) == len(ids) == 3
-    assert "The Voyage" in document(store, manifests[2].rows[0]).text
 
 
 def test_a_text_that_no_encoding_takes_is_mended_first(store):

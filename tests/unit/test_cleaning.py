@@ -3,17 +3,22 @@
 # ruff: noqa: RUF001  quotation marks and letters that look alike are meant
 
 import itertools
+import re
+import tracemalloc
+from collections import UserList
 
+import ftfy
 import pytest
+from ftfy.badness import is_bad
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pagemill.text.cleaning import clean
-from pagemill.text.heads import remove_running_lines
-from pagemill.text.loops import remove_loop_at_end, remove_repeated_lines
-from pagemill.text.quality import latex_errors, shares
-from pagemill.text.scrubbing import collapse_gaps, remove_markers, repair
-from pagemill.text.tagging import tag_pages
+from pagemill.text.cleaning.book import clean
+from pagemill.text.cleaning.heads import remove_running_lines
+from pagemill.text.cleaning.loops import remove_loop_at_end, remove_repeated_lines
+from pagemill.text.cleaning.scrubbing import collapse_gaps, remove_markers, repair
+from pagemill.text.judging.quality import latex_errors, shares
+from pagemill.text.judging.tagging import tag_pages
 
 TABLE = (
     "\\begin{table}\n\\begin{tabular}{l r} \\hline a-b & 1 \\\\ c  d & 2 \\\\ \\hline\\end{tabular}\n\\end{table}\n"
@@ -23,6 +28,14 @@ EQUATION = "\\[\\left\\{x-\\frac{1}{2}\\right\\}  =  y \\tag{2.3}\\]"
 CODE = "```\nfor x in y:\n    print(x)\n\n\n\n    print(x)\n    print(x)\n    print(x)\n    print(x)\n    print(x)\n```"
 
 
+KEEPING = ftfy.TextFixerConfig(
+    uncurl_quotes=False,
+    fix_latin_ligatures=False,
+    fix_character_width=False,
+    normalization=None,
+    unescape_html=False,
+    explain=False,
+)
 LETTERS = "abcdefghijklmnop"
 
 # Unicode ----------------------------------------------------------------------------------------
@@ -47,6 +60,27 @@ def test_tabs_and_line_ends_stay_in_one_form():
 
 def test_lone_surrogates_are_dropped_and_pairs_are_joined():
     assert repair("a\ud800b\udc00\ud83d\ude00c") == ("ab😀c", 2)
+
+
+SIGNS = [chr(code) for code in (*range(0xA0, 0xD800), *range(0xE000, 0x10000), 0x1F600)]
+
+
+def test_one_sign_among_plain_letters_is_no_mojibake_but_for_four():
+    around = ("a {} b", "a{}b", "A{}.", "1{}1", "{} ", ".{} ", "{}\u00b0"[:2])
+    assert [sign for sign in SIGNS if any(is_bad(each.format(sign)) for each in around)] == ["\xc2", "\xc3", "Œ", "œ"]
+
+
+MOJIBAKE = st.text(
+    st.sampled_from("".join(SIGNS[:320]) + "ΑΒΓГўВЂВРС×²³€‚Ä√≈†“”‘’„–—…•™®© abcXYZ.,\n" * 3), max_size=14
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(MOJIBAKE | st.builds("{}â€™{}".format, MOJIBAKE, MOJIBAKE))
+def test_what_does_not_go_through_ftfy_would_not_change_there(text):
+    for page in (text, "\n".join(["plain " * 200, text, "plain " * 200])):
+        lines = (ftfy.fix_text(line, KEEPING) for line in page.split("\n"))
+        assert repair(page)[0] == re.sub("[\x80-\x9f]", "", "\n".join(lines))
 
 
 def test_the_hyphen_mark_of_pdf_text_layers_joins_words():
@@ -121,19 +155,19 @@ def book(head="The Voyage", foot="{}", pages=8):
 
 
 def test_running_heads_and_page_numbers_go():
-    pages, count = remove_running_lines(book())
+    pages, count, _ = remove_running_lines(book())
     assert pages == [f"Page {'abcdefgh'[n % 8]} of the story." for n in range(1, 9)]
     assert count == 16
 
 
 @pytest.mark.parametrize(("head", "foot"), [("{} The Voyage", "— {} —"), ("THE VOYAGE  {}", "Page {}")])
 def test_numbers_in_a_running_head_may_differ(head, foot):
-    pages, _ = remove_running_lines(book(head, foot))
+    pages, *_ = remove_running_lines(book(head, foot))
     assert all(page.startswith("Page ") and page.endswith("story.") for page in pages)
 
 
 def test_roman_page_numbers_go():
-    pages, count = remove_running_lines([f"{number}\nText {number}." for number in ("i", "ii", "iii", "iv")])
+    pages, count, _ = remove_running_lines([f"{number}\nText {number}." for number in ("i", "ii", "iii", "iv")])
     assert pages == ["Text i.", "Text ii.", "Text iii.", "Text iv."]
     assert count == 4
 
@@ -150,7 +184,7 @@ def test_a_head_and_a_number_on_lines_of_their_own_both_go():
 
 def test_chapter_titles_stay():
     pages = [f"# Chapter {n}\n\nText {n}." for n in range(8)]
-    assert remove_running_lines(pages) == (pages, 0)
+    assert remove_running_lines(pages)[:2] == (pages, 0)
 
 
 def test_a_title_that_recurs_as_a_running_head_stays_once():
@@ -160,24 +194,24 @@ def test_a_title_that_recurs_as_a_running_head_stays_once():
 
 def test_no_page_loses_its_only_words():
     pages = [f"# Part {n}\n\nThis is page {n}." for n in range(5)]
-    assert remove_running_lines(pages) == (pages, 0)
-    assert remove_running_lines(["12", "13", "14"]) == (["", "", ""], 3)
+    assert remove_running_lines(pages)[:2] == (pages, 0)
+    assert remove_running_lines(["12", "13", "14"]) == (["", "", ""], 3, ["12", "13", "14"])
 
 
 def test_two_pages_are_too_few_for_a_running_head():
     pages = ["Same line\n\none", "Same line\n\ntwo"]
-    assert remove_running_lines(pages) == (pages, 0)
+    assert remove_running_lines(pages)[:2] == (pages, 0)
 
 
 def test_a_line_on_few_of_many_pages_is_no_running_head():
     pages = ["Exercises\n\nSolve this."] * 4 + [f"{letter} begins.\n\nIt goes on in {letter}." for letter in LETTERS]
-    assert remove_running_lines(pages) == (pages, 0)
+    assert remove_running_lines(pages)[:2] == (pages, 0)
 
 
 def test_ends_of_tables_code_and_equations_are_no_running_foot():
     for end in (EQUATION, "\\end{align}", "```"):
         pages = [f"Text {'abcdef'[n]}.\n\n{end}" for n in range(6)]
-        assert remove_running_lines(pages) == (pages, 0)
+        assert remove_running_lines(pages)[:2] == (pages, 0)
 
 
 # the whole --------------------------------------------------------------------------------------
@@ -207,6 +241,33 @@ def test_tables_equations_and_code_stay_byte_for_byte():
 
 def test_gaps_between_blocks_are_one_empty_line():
     assert collapse_gaps("\n\n# A\n \n\t\n\ntext\nline\n\n\n") == "# A\n\ntext\nline"
+
+
+def test_every_page_says_its_number_and_what_a_loop_left():
+    line = "The same line over again."
+    pages = [f"{n}\n\nPage {'abcdefgh'[n % 8]} of the story." for n in range(7, 13)]
+    pages[2] = "\n".join([pages[2], "And so", *[line] * 7, "it ends."])
+    pages[4] += " over again and" * 20
+    cleaned = clean(pages)
+    assert cleaned.page_labels == ("7", "8", "9", "10", "11", "12")
+    assert cleaned.page_loop_lines == (0, 0, 6, 0, 19, 0)
+    assert cleaned.removed.loop_lines == 25
+
+
+def test_pages_may_come_in_any_sequence():
+    pages = ["It rains, it", "pours.", "", "It snows."]
+    assert clean(tuple(pages)) == clean(UserList(pages)) == clean(pages)
+
+
+def test_cleaning_takes_a_small_multiple_of_the_texts_memory():
+    pages = [f"The Voyage\n\n{n} " + f"words of page {n} and \\(x_{{{n}}}\\), " * 60 for n in range(100)]
+    tracemalloc.start()
+    try:
+        clean(pages)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * sum(map(len, pages))
 
 
 @pytest.mark.parametrize("pages", [[], "", [""], ["", " \n "], "\x00"])

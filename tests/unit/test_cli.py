@@ -21,7 +21,8 @@ def pagemill(*arguments, **options):
 
 
 @pytest.mark.parametrize(
-    "command", ["extract", "ocr", "chunk", "inspect", "ledger", "compile", "run", "run book-dataset"]
+    "command",
+    ["extract", "ocr", "clean", "chunk", "inspect", "ledger", "drops", "compile", "run", "run book-dataset"],
 )
 def test_every_command_explains_itself(command):
     help_text = pagemill(*command.split(), "--help")
@@ -59,9 +60,11 @@ def test_run_offers_every_parameter_of_the_pipeline():
     [
         (["extract", "nowhere.rar", "--out", "out"], "nowhere.rar"),
         (["ocr", "nowhere.pdf", "--checkpoint", "nowhere", "--out", "out"], "nowhere"),
+        (["clean", "nowhere.mmd", "--out", "out"], "nowhere"),
         (["chunk", "nowhere.mmd", "--tokenizer", "nowhere.json"], "nowhere"),
         (["inspect", "nowhere.mmd", "--tokenizer", "nowhere.json"], "nowhere"),
         (["ledger", "nowhere"], "nowhere"),
+        (["drops", "nowhere"], "nowhere"),
         (["run", "book-dataset", "--source", "nowhere", "--store", "store", "--publish", "dataset"], "nowhere"),
     ],
 )
@@ -85,6 +88,7 @@ def test_a_mistake_of_the_user_is_one_line_that_names_it_and_exit_code_2(tmp_pat
         ("passwords", "nowhere.txt"),
         ("checkpoint", "nowhere"),
         ("tokenizer", "nowhere.json"),
+        ("profile", "nowhere.yaml"),
     ],
 )
 def test_what_a_later_task_would_refuse_is_refused_before_the_run_starts(tmp_path, option, value):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagemill.dataset import build_dataset, check_failures, failed_fraction
+from pagemill.dataset import check_failures, failed_fraction
 from pagemill.errors import UserError
 from pagemill.manifest import Manifest
 from pagemill.records import DatasetFile
@@ -28,7 +28,7 @@ def dataset(
 
 def test_failed_pages_unreadable_pdfs_and_failed_members_count_one_each(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    built = build_dataset(chain.sample_chains(store), store)
+    built = chain.build(store, chain.sample_chains(store))
     # 11 pages of four PDFs of which one failed, one PDF that cannot be opened, one torn member
     assert check_failures(built, max_failed_fraction=0.25) == failed_fraction(built) == 3 / 13
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("archives", "pages", "ocr", "text", "dataset", "decks")
 FOUNDATION = (
     "children",
+    "documents",
     "download",
     "errors",
     "language",

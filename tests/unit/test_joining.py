@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagemill.text.joining import book_words, join_lines, join_pages, keeps_hyphen
+from pagemill.text.cleaning.joining import book_words, join_lines, join_pages, keeps_hyphen
 
 
 def joined(*pages: str) -> str:
@@ -101,7 +101,7 @@ def test_a_sentence_goes_on_over_the_page_with_a_space():
 
 
 def test_a_word_goes_on_over_the_page_without_one():
-    text, ends = join_pages(["An inter-", "national treaty."], {})
+    text, ends, _ = join_pages(["An inter-", "national treaty."], {})
     assert text == "An international treaty."
     assert (text[: ends[0]], text[ends[0] :]) == ("An inter", "national treaty.")
 
@@ -150,8 +150,8 @@ def test_nothing_goes_on_over_a_page_that_is_missing():
 
 
 def test_no_pages_and_empty_pages_are_an_empty_text():
-    assert join_pages([], {}) == ("", ())
-    assert join_pages(["", ""], {}) == ("", (0, 0))
+    assert join_pages([], {}) == ("", (), 0)
+    assert join_pages(["", ""], {}) == ("", (0, 0), 0)
 
 
 PAGES = st.lists(st.text(alphabet="abA-., \n#\\()[]水").map(str.strip), max_size=6)
@@ -162,7 +162,7 @@ PAGES = st.lists(st.text(alphabet="abA-., \n#\\()[]水").map(str.strip), max_siz
 def test_joining_changes_nothing_but_spaces_and_hyphens(pages):
     words = book_words(pages)
     lines = [join_lines(page, words)[0] for page in pages]
-    text, _ = join_pages(lines, words)
+    text = join_pages(lines, words).text
     assert [c for c in text if not c.isspace() and c != "-"] == [
         c for page in pages for c in page if not c.isspace() and c != "-"
     ]
@@ -178,7 +178,7 @@ def test_joining_lines_again_changes_nothing(text):
 @settings(max_examples=150, deadline=None)
 @given(PAGES)
 def test_every_page_is_where_its_end_says(pages):
-    text, ends = join_pages(pages, book_words(pages))
+    text, ends, _ = join_pages(pages, book_words(pages))
     assert len(ends) == len(pages)
     assert list(ends) == sorted(ends)
     assert (ends[-1] if ends else 0) == len(text)

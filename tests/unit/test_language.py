@@ -3,10 +3,21 @@
 # ruff: noqa: RUF001  the letters of other scripts are meant
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pagemill.errors import UserError
-from pagemill.language import SAMPLE_CHARACTERS, check_languages, detect_plain, known_languages, weigh
-from pagemill.text.language import detect, words_alone
+from pagemill.language import (
+    MAX_SAMPLES,
+    SAMPLE_CHARACTERS,
+    WHOLE_CHARACTERS,
+    check_languages,
+    detect_plain,
+    known_languages,
+    weigh,
+)
+from pagemill.text.judging.language import detect, words_alone
+from pagemill.text.mmd.blocks import parse_layout
 
 SENTENCES = {
     "en": "The boiling point of water depends on the pressure of the air above it, and falls as one climbs.",
@@ -21,6 +32,16 @@ SENTENCES = {
     "zh": "水的沸点取决于空气的压力，随着海拔的升高而降低。",
     "ar": "تعتمد درجة غليان الماء على ضغط الهواء وتنخفض كلما ارتفعنا عن سطح البحر.",
 }
+PIECES = [
+    r"\(x^2\)",
+    r"\[",
+    r"\]",
+    r"\begin{table}",
+    r"\end{table}",
+    "```",
+    "[MISSING_PAGE_FAIL:3]",
+    "Table 1: of words.",
+]
 EQUATION = r"\[\frac{\partial u}{\partial t}=\nabla\cdot(\kappa\nabla u)+\mathrm{const}\,\sin\theta \tag{2.3}\]"
 
 
@@ -52,12 +73,95 @@ def test_a_text_without_words_has_no_language(text):
 
 def test_a_long_text_is_judged_from_samples_all_over_it():
     title = SENTENCES["fr"]
-    book = title + "\n\n" + (SENTENCES["de"] + "\n") * (50 * SAMPLE_CHARACTERS // len(SENTENCES["de"]))
+    book = title + "\n\n" + (SENTENCES["de"] + "\n") * (20 * WHOLE_CHARACTERS // len(SENTENCES["de"]))
     assert detect(book)[0] == "de"
 
 
 def test_capitals_are_read_as_words():
     assert detect(SENTENCES["en"].upper())[0] == "en"
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_capitals_among_small_letters_are_read_as_words(language):
+    every_other = " ".join(
+        word.upper() if index % 2 else word for index, word in enumerate(SENTENCES[language].split())
+    )
+    assert detect(every_other) == detect(SENTENCES[language])
+
+
+@pytest.mark.parametrize(
+    "length", [0, 1, WHOLE_CHARACTERS // 2, WHOLE_CHARACTERS, WHOLE_CHARACTERS + 1, 3000, 10_000, 1_000_000]
+)
+def test_however_long_a_text_is_a_bounded_part_of_it_is_judged(length, monkeypatch):
+    seen = []
+    monkeypatch.setattr("pagemill.language._detect_line", lambda line: seen.append(line) or ("en", 0.5))
+    detect_plain("a" * length)
+    assert sum(map(len, seen)) <= min(length, max(WHOLE_CHARACTERS, MAX_SAMPLES * SAMPLE_CHARACTERS))
+    assert bool(seen) is bool(length)
+
+
+def test_the_beginning_and_the_end_of_a_text_are_among_its_samples(monkeypatch):
+    seen = []
+    monkeypatch.setattr("pagemill.language._detect_line", lambda line: seen.append(line) or ("en", 0.5))
+    detect_plain("begins" + "x" * 5000 + "ends")
+    assert seen[0].startswith("begins")
+    assert seen[-1].endswith("ends")
+
+
+@pytest.mark.parametrize("sentences", [3, 6, 30, 300])
+def test_a_text_in_two_languages_is_less_surely_one_of_them(sentences):
+    german, french = (SENTENCES[language] + " " for language in ("de", "fr"))
+    mixed = german * sentences + french * sentences
+    assert detect(mixed)[0] in {"de", "fr"}
+    assert detect(mixed)[1] < 0.7 < detect(german * 2 * sentences)[1]
+
+
+NORWEGIAN = "Et varsel kan ikke sendes, men kan slettes av administratoren etter at det ble opprettet."
+DANISH = "En advarsel kan ikke sendes, men kan slettes af administratoren, efter at den blev oprettet."
+
+
+@pytest.mark.parametrize(
+    ("text", "model_says", "expected"),
+    [
+        (NORWEGIAN, "da", "no"),
+        (NORWEGIAN, "no", "no"),
+        (DANISH, "no", "da"),
+        (DANISH, "da", "da"),
+        ("Kan ikke sendes", "da", "da"),
+        ("Kan ikke sendes", "no", "no"),
+        (NORWEGIAN, "sv", "sv"),
+    ],
+)
+def test_danish_and_norwegian_are_parted_by_words_that_only_one_of_them_has(text, model_says, expected, monkeypatch):
+    monkeypatch.setattr("pagemill.language._detect_line", lambda line: (model_says, 0.6))
+    assert detect(text) == (expected, 0.6)
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+@pytest.mark.parametrize("broken", ["\ud800", "\udc80\udfff", "\x00", "</s>", "\u2028", "\ufeff"])
+def test_characters_that_no_text_has_do_not_hide_the_language(language, broken):
+    assert detect(broken + SENTENCES[language] + broken)[0] == language
+    assert detect_plain((broken + SENTENCES[language]) * 20)[0] == language
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=2000))
+@settings(max_examples=60)
+def test_any_text_has_a_language_or_none(text):
+    language, score = detect(text)
+    assert language in known_languages() | {"und"}
+    assert 0.0 <= score <= 1.0
+
+
+@given(st.lists(st.sampled_from([*PIECES, "\ud800", "words ", "\n", "\n\n", "$", "# "]), max_size=12).map("".join))
+@settings(max_examples=60)
+def test_a_layout_that_is_there_already_changes_nothing(text):
+    assert words_alone(text, parse_layout(text)) == words_alone(text)
+    assert detect(text, parse_layout(text)) == detect(text)
+
+
+def test_a_text_without_mathematics_tables_and_code_is_not_parsed(monkeypatch):
+    monkeypatch.setattr("pagemill.text.judging.language.parse_layout", None)
+    assert detect("# " + SENTENCES["en"])[0] == "en"
 
 
 @pytest.mark.parametrize("language", SENTENCES)

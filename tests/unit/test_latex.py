@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pagemill.records import PageRecord, Status
-from pagemill.text.blocks import BlockKind, math_spans, parse_blocks
-from pagemill.text.cleaning import clean
-from pagemill.text.latex import Repaired, repair_latex
-from pagemill.text.quality import latex_errors, measure
+from pagemill.text.cleaning.book import clean
+from pagemill.text.cleaning.latex import Repaired, repair_latex
+from pagemill.text.judging.quality import latex_errors, page_quality
+from pagemill.text.mmd.blocks import BlockKind, math_spans, parse_blocks
 
 DEMO = Path(__file__).parents[2] / "demo" / "truth.jsonl"
 
@@ -286,7 +286,7 @@ def test_cleaning_repairs_each_page_and_keeps_their_ends():
 
 def test_errors_are_counted_as_they_were_read():
     read = PageRecord("", 1, Status.OK, None, "nougat", 1, PAGE, 10, 0.1)
-    assert measure(clean(PAGE).text, [read], 0, 0).latex_errors == 8
+    assert page_quality(clean(PAGE).text, read=read).latex_errors == 8
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])

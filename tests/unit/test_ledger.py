@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pagemill.dataset import build_dataset, publish_dataset
+from pagemill.dataset import publish_dataset
 from pagemill.errors import UserError
 from pagemill.ledger import ledger_frame, read_ledger, summarize, summary_table
 from pagemill.records import PageRecord, Reason, Status
@@ -53,7 +53,7 @@ def test_a_store_in_memory_is_read_alike() -> None:
 
 
 def test_a_dataset_gives_the_same_pages(store: Store, tmp_path: Path) -> None:
-    publish_dataset(build_dataset(chain.sample_chains(store), store), store, publish=str(tmp_path / "published"))
+    publish_dataset(chain.build(store, chain.sample_chains(store)), store, publish=str(tmp_path / "published"))
     assert list(read_ledger(str(tmp_path / "published"))) == LEDGER
 
 

@@ -8,9 +8,10 @@ import pytest
 from lxml import html
 
 from pagemill.archives.shards import balance
-from pagemill.dataset import build_dataset
+from pagemill.documents import drops_name
+from pagemill.manifest import Manifest
 from pagemill.plots import bar_chart
-from pagemill.records import Reason
+from pagemill.records import BookRecord, Drop, Reason
 from pagemill.report import report_run, shown_value, without_secrets
 from pagemill.storage import Store
 from tests import chain
@@ -76,7 +77,7 @@ def test_the_samples_are_planned_as_the_plan_would() -> None:
 
 
 def test_a_finished_run_shows_the_numbers_of_the_ledger(store: Store, tmp_path: Path) -> None:
-    dataset = build_dataset(chain.sample_chains(store), store)
+    dataset = chain.build(store, chain.sample_chains(store))
     page = report(store, tmp_path, status="SUCCEEDED")
     assert page.findtext(".//h1/span") == "done"
     assert tile(page, "archives") == (2, "in 2 shards")
@@ -88,7 +89,7 @@ def test_a_finished_run_shows_the_numbers_of_the_ledger(store: Store, tmp_path: 
 
 
 def test_what_failed_is_listed_with_its_reason(store: Store, tmp_path: Path) -> None:
-    build_dataset(chain.sample_chains(store), store)
+    chain.build(store, chain.sample_chains(store))
     page = report(store, tmp_path)
     assert table(page, "failed-members") == [["a.rar", "books/torn.pdf", "checksum_mismatch", "crc32 0 | not <1>"]]
     assert table(page, "failed-pdfs") == [["b.rar", "broken.pdf", "broken_pdf", ""]]
@@ -98,8 +99,23 @@ def test_what_failed_is_listed_with_its_reason(store: Store, tmp_path: Path) -> 
     ]
 
 
+def test_what_rules_left_out_is_counted_and_shown_by_examples(store: Store, tmp_path: Path) -> None:
+    shards = chain.sample_chains(store)
+    assert table(report(store, tmp_path), "filtered") == []
+    documents = Manifest.load(store, shards[0].parents[0], BookRecord)
+    drops = [Drop(chain.EUCLID.sha256, page, "garbage_page", f"garbage_score 0.{page}", "<x>") for page in (5, 6)]
+    book = Drop(chain.EUCLID.sha256, 0, "no_text", "characters 3 is below 20", "")
+    name = f"documents/{documents.config_key}/{chain.EUCLID.sha256}.json"
+    store.write_jsonl(drops_name(name), (drop.to_dict() for drop in [*drops, book]))
+    assert table(report(store, tmp_path), "filtered") == [
+        ["garbage_page", "2", "0", "books/euclid.pdf", "5", "garbage_score 0.5", "<x>"],
+        ["", "", "", "books/euclid.pdf", "6", "garbage_score 0.6", "<x>"],
+        ["no_text", "0", "1", "books/euclid.pdf", "all", "characters 3 is below 20", ""],
+    ]
+
+
 def test_the_charts_show_what_was_counted(store: Store, tmp_path: Path) -> None:
-    build_dataset(chain.sample_chains(store), store)
+    chain.build(store, chain.sample_chains(store))
     page = report(store, tmp_path)
     labels = chart_labels(page, "Pages by status and reason")
     assert {"ok", "truncated repetition", "failed broken_pdf", "7"} <= set(labels)
@@ -187,7 +203,7 @@ def test_a_damaged_store_does_not_make_the_report_fail(store: Store, tmp_path: P
 
 
 def test_the_page_needs_nothing_else(store: Store, tmp_path: Path) -> None:
-    build_dataset(chain.sample_chains(store), store)
+    chain.build(store, chain.sample_chains(store))
     page = report(store, tmp_path)
     links = page.xpath("//@src | //@href | //@*[local-name()='href'] | //@data | //@action | //@poster")
     assert all(link.startswith("#") for link in links)
@@ -198,7 +214,7 @@ def test_the_page_needs_nothing_else(store: Store, tmp_path: Path) -> None:
 
 
 def test_equal_runs_have_equal_pages(store: Store, tmp_path: Path) -> None:
-    build_dataset(chain.sample_chains(store), store)
+    chain.build(store, chain.sample_chains(store))
     one, two = (report_run(store, tmp_path / name, parameters=PARAMETERS).read_bytes() for name in ("1.html", "2.html"))
     assert one == two
 

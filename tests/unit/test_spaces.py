@@ -1,7 +1,6 @@
 """Spaces that were lost between words come back where the book is sure of them, and nowhere else."""
 
 import itertools
-import logging
 import random
 import re
 import sys
@@ -10,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pagemill.documents import read_document
 from pagemill.manifest import Outcome, Stage
-from pagemill.records import BookRecord, Document, PageRecord, PdfRecord, Status
+from pagemill.records import BookRecord, PageRecord, PdfRecord, Status
 from pagemill.storage import Store
 from pagemill.text.clean_documents import clean_documents
-from pagemill.text.cleaning import clean
-from pagemill.text.spaces import find_joined, restore_spaces
+from pagemill.text.cleaning.book import clean
+from pagemill.text.cleaning.spaces import find_joined, restore_spaces
 
 SYLLABLES = (("bran", "dol", "fer", "gim", "lus"), ("aver", "ilom", "oned"), ("tian", "mous", "sque", "ling"))
 LONG_WORDS = " ".join(map("".join, itertools.product(*SYLLABLES))) + ". "
@@ -142,7 +142,7 @@ def test_pages_end_where_their_text_ends_after_spaces_came_back():
     assert cleaned.text == clean(expected).text
 
 
-def test_a_document_knows_its_pages_after_spaces_came_back(tmp_path, caplog):
+def test_a_document_knows_its_pages_after_spaces_came_back(tmp_path):
     store = Store(str(tmp_path))
     pages = [BOOK + "Now hypothesisstipulates", "water and", "It ends, thehypothesis", "and more."]
     pdf = PdfRecord("b", "books.rar", "ab" * 32, "shelf/b.pdf", 1000, 4, Status.OK)
@@ -153,15 +153,14 @@ def test_a_document_knows_its_pages_after_spaces_came_back(tmp_path, caplog):
     store.write_jsonl("pages/key/b.jsonl", [each.to_dict() for each in read])
     books = [BookRecord("b", "pages/key/b.jsonl", 4, Status.OK)]
     recognized = Stage("recognize_pages", 1, BookRecord).once(store, [inspected], {}, lambda: Outcome(books))
-    with caplog.at_level(logging.INFO, "pagemill"):
-        (row,) = clean_documents(recognized, store).rows
-    document = Document.from_dict(store.read_json(row.result))
+    (row,) = clean_documents(recognized, store).rows
+    document = read_document(store, row.result)
     starts = (0, *document.page_ends)
     found = [document.text[start:end].rstrip() for start, end in itertools.pairwise(starts)]
     assert found[1:] == ["water and", "It ends, the hypothesis", "and more."]
     assert found[0].endswith("Now hypothesis stipulates")
     assert document.page_ends[-1] == len(document.text)
-    assert "shelf/b.pdf: 2 lost spaces put back" in caplog.messages
+    assert document.quality.lost_spaces == 2
 
 
 def test_a_space_that_came_back_can_make_another_certain():
@@ -266,3 +265,17 @@ def unlike_words(number):
 )
 def test_twice_the_text_takes_twice_the_work(write):
     assert calls_for(write(800)) < 2.5 * calls_for(write(400)) + 100
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        lambda words: [f"abcd{word}" for word in words],
+        lambda words: [f"{word}abcd" for word in words],
+        lambda words: [f"abcd{word} {word}abcd" for word in words],
+    ],
+)
+def test_forms_that_are_much_alike_take_no_more_time_than_others(forms):
+    words = ["xyz" + "".join(letters) for letters in itertools.product("abcdefgh", repeat=3)][:400]
+    few, many = (calls_for(" ".join(["abcd", *some] * 3 + forms(some))) for some in (words[:200], words))
+    assert many < 2.3 * few

@@ -1,0 +1,1 @@
+"""Nougat's Markdown: its blocks, sections and sentences."""
