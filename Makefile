@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help demo test lint format compile lock bench bench-ocr clean
+.PHONY: help demo test lint format compile lock bench bench-ocr bench-text clean
 
 help:  ## Show this help.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -31,11 +31,15 @@ lock: .venv/test-ready  ## Lock the requirements anew.
 	$(BIN)/uv pip compile -q --universal --no-annotate --python-version 3.11 --no-emit-package pagemill \
 	    --extra ocr -c requirements/test.txt pyproject.toml -o requirements/demo.txt
 
-bench: bench-ocr .venv/test-ready  ## Measure against peers, one after another; see docs/benchmarks.md.
+bench: bench-ocr bench-text .venv/test-ready  ## Measure against peers, one after another; see docs/benchmarks.md.
 	for name in extraction second_run startup; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 bench-ocr: .venv/test-ready  ## Measure the reading of pages alone.
 	for name in ocr decoding scaling; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+bench-text: .venv/test-ready  ## Measure cleaning, chunking, languages and duplicates alone.
+	$(BIN)/python -m benchmarks.text
+	for name in languages garbage dedup; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## Remove what the demo made.
 	rm -rf out
