@@ -13,7 +13,8 @@ import string
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from languages import CACHE, download, sentences
+from environments import ENVIRONMENTS
+from languages import download, sentences
 
 from pagemill.text.judging.garbage import score_words
 
@@ -121,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=7)
     source = random.Random(parser.parse_args().seed)
-    said = sentences(download(CACHE / "catalogues"))
+    said = sentences(download(ENVIRONMENTS / "catalogues"))
     books = {code: pages(each, source) for code, each in said.items()}
     books = {code: each for code, each in books.items() if len(each) >= MIN_PAGES}
     print(

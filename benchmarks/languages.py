@@ -18,14 +18,14 @@ import re
 import statistics
 import subprocess
 import sys
-import venv
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-CACHE = Path(__file__).parents[1] / "out" / "bench-env"
+from environments import ENVIRONMENTS, python_with
+
 CATALOGUES = ("django==5.2.19", "django-oscar==4.2.1", "wagtail==7.4.4")
 # What science is most published in, some of other scripts, and near relatives: ca es, cs sk, da no sv, ru uk.
 # By the code of each, where its catalogues lie. English is what all others translate.
@@ -202,7 +202,8 @@ def _cut(sentence: str) -> list[str]:
 def ask(name: str, groups: Sequence[Sequence[str]]) -> list[Answers]:
     """Have a detector answer for each text of each group."""
     detector = DETECTORS[name]
-    python = _environment(detector.requirement) if detector.requirement else Path(sys.executable)
+    environment = detector.requirement.partition("=")[0]
+    python = python_with(environment, [detector.requirement]) if environment else Path(sys.executable)
     script = PEER.format(loading=detector.loading)
     done = subprocess.run(
         [python, "-c", script], input=json.dumps(groups), stdout=subprocess.PIPE, text=True, check=True
@@ -213,16 +214,6 @@ def ask(name: str, groups: Sequence[Sequence[str]]) -> list[Answers]:
     ]
 
 
-def _environment(requirement: str) -> Path:
-    folder = CACHE / requirement.split("=")[0]
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        venv.create(folder, clear=True, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", requirement], check=True)
-        (folder / "ready").touch()
-    return python
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--paragraphs", type=int, default=40, help="of each language")
@@ -230,7 +221,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=4)
     options = parser.parse_args()
     source = random.Random(options.seed)
-    said = sentences(download(CACHE / "catalogues"))
+    said = sentences(download(ENVIRONMENTS / "catalogues"))
     drawn = [(code, each) for code in LOCALES for each in paragraphs(said[code], options.paragraphs, source)]
     truth = [code for code, _ in drawn]
     groups = [

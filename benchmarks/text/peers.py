@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.environments import python_with
 from benchmarks.text.corpus import Document
 
-ENVIRONMENTS = Path(__file__).parents[2] / "out" / "bench-env"
 WORKER = Path(__file__).parent / "worker.py"
-UV = Path(sys.executable).parent / "uv"
 OURS = "pagemill"
 
 # What each environment holds, by name.
@@ -73,20 +72,6 @@ class Cutting:
     pieces: tuple[Piece, ...]
 
 
-def python_of(environment: str) -> Path:
-    """Return the interpreter of an environment; make the environment if it is not there as it should be."""
-    if not environment:
-        return Path(sys.executable)
-    folder = ENVIRONMENTS / environment
-    python, ready = folder / "bin" / "python", folder / "requirements.txt"
-    wanted = "\n".join(REQUIREMENTS[environment])
-    if not ready.exists() or ready.read_text() != wanted:
-        subprocess.run([UV, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        subprocess.run([UV, "pip", "install", "--quiet", "--python", python, *REQUIREMENTS[environment]], check=True)
-        ready.write_text(wanted)
-    return python
-
-
 def cut(
     splitter: Splitter, documents: Sequence[Document], tokenizer: Path, tokens: int, budget_seconds: float
 ) -> list[Cutting]:
@@ -95,8 +80,10 @@ def cut(
     Raises:
         RuntimeError: The splitter failed; the message ends with what it said.
     """
-    python = python_of(splitter.environment)
-    command = [str(python), str(WORKER), splitter.name, str(tokenizer), str(tokens), str(budget_seconds)]
+    python = sys.executable
+    if splitter.environment:
+        python = str(python_with(splitter.environment, REQUIREMENTS[splitter.environment]))
+    command = [python, str(WORKER), splitter.name, str(tokenizer), str(tokens), str(budget_seconds)]
     lines = "".join(json.dumps({"text": document.text, "marks": document.truth}) + "\n" for document in documents)
     result = subprocess.run(
         command, input=lines, capture_output=True, text=True, check=False, env={**os.environ, **one_thread()}
