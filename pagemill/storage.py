@@ -28,11 +28,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def text_digest(text: str) -> str:
-    """Return the sha256 of a text's letters and digits alone, without case: equal for equal wording."""
-    return hashlib.sha256("".join(filter(str.isalnum, text.casefold())).encode()).hexdigest()
-
-
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a local file, in hex."""
     with path.open("rb") as stream:

@@ -120,8 +120,7 @@ def _fingerprint(arguments: dict[str, Any]) -> str:
 def _kept_profile(arguments: dict[str, Any]) -> str:
     """Return a profile under a name that follows from its content, so that a changed file is no cached task's input."""
     from pagemill.storage import Store
-    from pagemill.text.clean_documents import keep_profile
-    from pagemill.text.judging.profile import load_profile, shipped_profiles
+    from pagemill.text.judging.profile import keep_profile, load_profile, shipped_profiles
 
     profile: str = arguments["profile"]
     return profile if profile in shipped_profiles() else keep_profile(load_profile(profile), Store(arguments["store"]))

@@ -23,7 +23,7 @@ from pagemill.storage import Store, digest
 from pagemill.text.cleaning.book import clean
 from pagemill.text.dedup.signing import sign
 from pagemill.text.judging.book import Judged, judge
-from pagemill.text.judging.profile import Profile, load_profile
+from pagemill.text.judging.profile import DEFAULT_PROFILE, Profile, keep_profile, load_profile
 from pagemill.text.judging.quality import is_missing
 
 CLEAN = Stage("clean_documents", 3, BookRecord)
@@ -32,7 +32,9 @@ _ID_CHARACTERS = 32
 log = logging.getLogger("pagemill")
 
 
-def clean_documents(pages: Manifest[BookRecord], store: Store, *, profile: str = "books") -> Manifest[BookRecord]:
+def clean_documents(
+    pages: Manifest[BookRecord], store: Store, *, profile: str = DEFAULT_PROFILE
+) -> Manifest[BookRecord]:
     """Clean and judge the books of a shard and keep each as a `Document` and as plain `.mmd` in the store.
 
     A book without text becomes a row with `no_text`, one that breaks a rule of the profile a row with
@@ -65,14 +67,6 @@ def clean_documents(pages: Manifest[BookRecord], store: Store, *, profile: str =
 
     settings = {"profile": profile, "profile_name": loaded.name, "profile_kept": keep_profile(loaded, store)}
     return CLEAN.once(store, [pages], parameters, body, settings)
-
-
-def keep_profile(profile: Profile, store: Store) -> str:
-    """Put a profile into the store under the digest of its content, and return its URI, which `load_profile` reads."""
-    name = f"profiles/{profile.digest}.yaml"
-    if not store.exists(name):
-        store.write_json(name, profile.to_dict())  # JSON is YAML
-    return store.uri_of(name)
 
 
 @dataclasses.dataclass

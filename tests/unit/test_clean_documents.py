@@ -8,7 +8,7 @@ import pytest
 from pagemill.documents import read_document, read_drops
 from pagemill.manifest import Manifest, Outcome, Stage
 from pagemill.records import BookRecord, PageRecord, PdfRecord, Reason, Status
-from pagemill.storage import Store, text_digest
+from pagemill.storage import Store
 from pagemill.text.clean_documents import clean_documents
 from pagemill.text.cleaning.book import clean
 from pagemill.text.dedup import find_duplicates
@@ -209,11 +209,6 @@ def test_duplicates_are_found_by_what_is_kept_beside_the_documents(store):
     (duplicate,) = find_duplicates([manifest], store).rows
     assert {duplicate.id, duplicate.kept} == {ids["a"], ids["c"]}
     assert duplicate.reason is Reason.DUPLICATE_TEXT
-
-
-def test_wording_is_what_makes_texts_equal():
-    assert text_digest("The rain,\n\nit falls!") == text_digest("the RAIN it falls")
-    assert text_digest("the rain") != text_digest("the train")
 
 
 def test_counts_tell_what_was_made(store):

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from pagemill.records import Drop, PageRecord, Status
 from pagemill.text.cleaning.book import clean
-from pagemill.text.judging import language, quality
 from pagemill.text.judging.book import Judged, _moved, judge
 from pagemill.text.judging.masking import MaskedSpan
 from pagemill.text.judging.profile import Likeness, Profile, load_profile
 from pagemill.text.judging.rules import Condition, Rule
+from pagemill.text.mmd import prose
 from pagemill.text.mmd.blocks import parse_layout
 
 STORY = [
@@ -250,8 +250,7 @@ def test_a_page_is_parsed_once_for_its_figures_and_its_language(monkeypatch):
         parsed.append(text)
         return parse_layout(text)
 
-    monkeypatch.setattr(quality, "parse_layout", counted)
-    monkeypatch.setattr(language, "parse_layout", counted)
+    monkeypatch.setattr(prose, "parse_layout", counted)
     cleaned = clean([*STORY, "Let \\(x\\) be the height of the water.", "As \\[y=x\\] holds, it rises."])
     judge(cleaned, NOTHING)
     assert parsed == list(cleaned.pages())[3:]  # the others have nothing that would have to be parsed

@@ -160,7 +160,7 @@ def test_a_layout_that_is_there_already_changes_nothing(text):
 
 
 def test_a_text_without_mathematics_tables_and_code_is_not_parsed(monkeypatch):
-    monkeypatch.setattr("pagemill.text.judging.language.parse_layout", None)
+    monkeypatch.setattr("pagemill.text.mmd.prose.parse_layout", None)
     assert detect("# " + SENTENCES["en"])[0] == "en"
 
 

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from pagemill.errors import UserError
 from pagemill.records import PageQuality, Quality
+from pagemill.storage import Store
 from pagemill.text.judging.profile import (
     BOOK_FIGURES,
     PAGE_FIGURES,
     Cleaning,
     Likeness,
     Profile,
+    keep_profile,
     load_profile,
     shipped_profiles,
 )
@@ -384,3 +386,15 @@ def test_a_rule_built_by_hand_is_checked_too():
         Rule("a", "x", "Why.")
     with pytest.raises(ValueError, match="finite"):
         Condition("x", above=float("nan"))
+
+
+# kept in a store ---------------------------------------------------------------------------------
+
+
+def test_a_profile_is_kept_under_its_content_and_loads_again(tmp_path):
+    store = Store(str(tmp_path / "store"))
+    profile = load_profile("books")
+    kept = keep_profile(profile, store)
+    assert kept == store.uri_of(f"profiles/{profile.digest}.yaml")
+    assert (load_profile(kept), load_profile(kept).digest) == (profile, profile.digest)
+    assert keep_profile(load_profile(kept), store) == kept

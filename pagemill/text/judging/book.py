@@ -10,8 +10,9 @@ from pagemill.records import Drop, PageQuality, PageRecord, Quality
 from pagemill.text.cleaning.book import Cleaned
 from pagemill.text.cleaning.joints import PARAGRAPH_BREAK
 from pagemill.text.judging.language import UNDETERMINED, detect, weigh
-from pagemill.text.judging.quality import REPEATED_PAGE, book_quality, page_quality, wordless_layout
+from pagemill.text.judging.quality import REPEATED_PAGE, book_quality, page_quality
 from pagemill.text.judging.rules import Figures, first_broken
+from pagemill.text.mmd.prose import layout_beside_prose
 
 if TYPE_CHECKING:
     from pagemill.text.judging.masking import MaskedSpan
@@ -104,7 +105,7 @@ def _language(texts: Sequence[str], figures: Sequence[PageQuality], dropped: Seq
 
 
 def _page_figures(cleaned: Cleaned, ledger: Sequence[PageRecord], index: int, text: str) -> PageQuality:
-    layout = wordless_layout(text)
+    layout = layout_beside_prose(text)
     language, score = detect(text, layout)
     return page_quality(
         text,

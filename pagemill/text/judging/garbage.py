@@ -21,12 +21,12 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from pagemill.text.mmd.blocks import BlockKind, Layout, parse_layout
+from pagemill.text.mmd.blocks import Layout
+from pagemill.text.mmd.prose import prose
 
 MAX_RUN_CHARACTERS = 40  # letters in a row, rule L of Taghva et al.; German compounds seldom have more
 MIN_SPACED_LETTERS = 10  # single letters one after the other: a word of wide letters that OCR took apart
 
-_WORDLESS = frozenset({BlockKind.DISPLAY_MATH, BlockKind.TABLE, BlockKind.CODE, BlockKind.MISSING_PAGE})
 _LATEX = re.compile(r"\\[A-Za-z]++\*?|\\.", re.DOTALL)
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]++")
 _CACHED_WORDS = 1 << 16
@@ -94,31 +94,17 @@ _ROMAN = re.compile(r"[ivxlcdmIVXLCDM]{1,15}")
 _MIN_CAPITALS = 7  # shorter words in capitals may be abbreviations, which need no vowels
 
 
-def garbage_score(text: str) -> float:
+def garbage_score(text: str, layout: Layout | None = None) -> float:
     """Return the share of a text that is garbage: characters of garbage words among those of all words.
 
     Mathematics, tables and code are left out. A text without words has 0.0.
 
     Args:
         text: Nougat's Markdown, or plain text of any length.
+        layout: See `pagemill.text.mmd.prose.prose`.
     """
-    return score_words(prose(text, parse_layout(text)))
-
-
-def prose(text: str, layout: Layout) -> str:
-    """Return a text without its mathematics, tables, code, markers and LaTeX commands.
-
-    Args:
-        text: Nougat's Markdown.
-        layout: What `parse_layout` says of it.
-    """
-    wordless = [(block.start, block.end) for block in layout.blocks if block.kind in _WORDLESS]
-    pieces, position = [], 0
-    for start, end in sorted([*wordless, *layout.inline_math]):
-        pieces.append(text[position:start])
-        position = max(position, end)
-    words = " ".join([*pieces, text[position:]])
-    return _LATEX.sub(" ", words) if "\\" in words else words
+    words = prose(text, layout)
+    return score_words(_LATEX.sub(" ", words) if "\\" in words else words)
 
 
 def score_words(text: str) -> float:

@@ -3,15 +3,12 @@
 import re
 
 from pagemill.language import UNDETERMINED, detect_plain, weigh
-from pagemill.text.mmd.blocks import BlockKind, Layout, parse_layout
+from pagemill.text.mmd.blocks import Layout
+from pagemill.text.mmd.prose import prose
 
 __all__ = ["UNDETERMINED", "detect", "weigh", "words_alone"]
 
-_WORDLESS = frozenset({BlockKind.DISPLAY_MATH, BlockKind.TABLE, BlockKind.CODE, BlockKind.MISSING_PAGE})
 _MARKUP = re.compile(r"\\[A-Za-z]++|[\\#*_{}$&|^]++")
-
-
-_MARKS = ("\\", "```", "[MISSING_PAGE_")  # without any of these, a text has no block that is not made of words
 
 
 def detect(text: str, layout: Layout | None = None) -> tuple[str, float]:
@@ -22,7 +19,7 @@ def detect(text: str, layout: Layout | None = None) -> tuple[str, float]:
 
     Args:
         text: Nougat's Markdown, or plain text of any length.
-        layout: Of this text, where it has been parsed already.
+        layout: See `pagemill.text.mmd.prose.prose`.
 
     Returns:
         What `pagemill.language.detect_plain` says of the words alone.
@@ -35,17 +32,6 @@ def words_alone(text: str, layout: Layout | None = None) -> str:
 
     Args:
         text: Nougat's Markdown, or plain text of any length.
-        layout: Of this text, where it has been parsed already.
+        layout: See `pagemill.text.mmd.prose.prose`.
     """
-    if layout is not None or any(mark in text for mark in _MARKS):
-        text = _without_blocks(text, layout or parse_layout(text))
-    return " ".join(_MARKUP.sub(" ", text).split())
-
-
-def _without_blocks(text: str, layout: Layout) -> str:
-    wordless = [(block.start, block.end) for block in layout.blocks if block.kind in _WORDLESS]
-    kept, position = [], 0
-    for start, end in sorted(wordless + [tuple(span) for span in layout.inline_math]):
-        kept.append(text[position:start])
-        position = max(position, end)
-    return " ".join([*kept, text[position:]])
+    return " ".join(_MARKUP.sub(" ", prose(text, layout)).split())

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from pagemill.errors import UserError
 from pagemill.records import PageQuality, Quality
-from pagemill.storage import digest, filesystem_of
+from pagemill.storage import Store, digest, filesystem_of
 from pagemill.text.cleaning.heads import RUNNING_MIN_PAGES, RUNNING_SHARE
 from pagemill.text.cleaning.loops import LOOP_REPEATS
 from pagemill.text.judging.profile_file import close_to, place_of, read_mapping
@@ -105,6 +105,14 @@ def load_profile(source: str = DEFAULT_PROFILE) -> Profile:
         name = source.rstrip("/").rsplit("/", 1)[-1].removesuffix(_SUFFIX).removesuffix(".yml")
     values, text = read_mapping(content, source)
     return dataclasses.replace(_validated(values, source, text), name=name)
+
+
+def keep_profile(profile: Profile, store: Store) -> str:
+    """Put a profile into the store under the digest of its content, and return its URI, which `load_profile` reads."""
+    name = f"profiles/{profile.digest}.yaml"
+    if not store.exists(name):
+        store.write_json(name, profile.to_dict())  # JSON is YAML
+    return store.uri_of(name)
 
 
 def shipped_profiles() -> tuple[str, ...]:

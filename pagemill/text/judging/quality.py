@@ -9,9 +9,10 @@ from pagemill.language import UNDETERMINED
 from pagemill.records import PageQuality, PageRecord, Quality, Status
 from pagemill.text.cleaning.book import Removed
 from pagemill.text.cleaning.latex import Repaired
-from pagemill.text.judging.garbage import prose, score_words
+from pagemill.text.judging.garbage import garbage_score
 from pagemill.text.judging.tagging import BODY
-from pagemill.text.mmd.blocks import BlockKind, Layout, Span, math_spans, parse_blocks, parse_layout
+from pagemill.text.mmd.blocks import BlockKind, Layout, Span, math_spans, parse_blocks
+from pagemill.text.mmd.prose import layout_beside_prose
 
 REPEATED_PAGE = "repeated_page"  # stands where a rule's name stands for a page that repeats another
 
@@ -26,7 +27,6 @@ _LATEX = re.compile(
 _MAY_BE_OPEN = re.compile(r"[\\{}]")
 _OPENER_OF = {"}": "{", ")": "(", "]": "[", "right": "left"}
 _PUNCTUATION = " \t.,;:"  # what a block of display mathematics may have after its formula
-_WORDLESS_MARKS = ("\\", "```", "[MISSING_PAGE_")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 _FASTEST = 1  # level of zlib
@@ -46,20 +46,20 @@ def page_quality(
 
     Args:
         text: The page's cleaned text.
-        layout: What `parse_layout` or `wordless_layout` says of it, where that is known already.
+        layout: What `parse_layout` or `layout_beside_prose` says of it, where that is known already.
         language: What `pagemill.text.judging.language.detect` says of it.
         language_score: Likewise, 0 to 1.
         tag: What the page is, as `pagemill.text.judging.tagging` names it.
         loop_lines: Repeats that cleaning took out of the page.
         read: The page as it was read, for its agreement and for the errors of its LaTeX before the repair.
     """
-    layout = layout or wordless_layout(text)
+    layout = layout or layout_beside_prose(text)
     letters = _count_letters(text, _math_of(text, layout))
     return PageQuality(
         characters=letters.everything,
         alphabetic_share=letters.alphabetic_share,
         math_share=letters.math_share,
-        garbage_score=score_words(prose(text, layout)),
+        garbage_score=garbage_score(text, layout),
         compressed_share=_compressed_share(text),
         loop_lines=loop_lines,
         latex_errors=latex_errors(read.text) if read else 0,
@@ -76,11 +76,6 @@ def _agreement(read: PageRecord | None) -> float | None:
     The row of such a page keeps the agreement of what was read first and is not its text any more.
     """
     return None if read is None or read.status is Status.FALLBACK else read.agreement
-
-
-def wordless_layout(text: str) -> Layout:
-    """Return a text's layout; an empty one, without parsing, if the text cannot have any mathematics, table or code."""
-    return parse_layout(text) if any(mark in text for mark in _WORDLESS_MARKS) else Layout([], [])
 
 
 def book_quality(
