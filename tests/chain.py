@@ -188,7 +188,7 @@ def document_of(pdf: SamplePdf, archive: str, archive_sha256: str) -> Document:
         fallback_pages=tuple(n for n in numbers if pdf.pages[n - 1].status == Status.FALLBACK),
         missing_pages=tuple(n for n in numbers if pdf.pages[n - 1].status == Status.FAILED),
         quality=Quality(0.9, 0.0, 0.0, 0.0, 0, 0, 0),
-        masked=MaskCounts(),
+        masked=MaskCounts(email=2),
         duplicate_cluster="",
     )
 

@@ -41,6 +41,7 @@ class Tally:
     tokens: int = 0  # of the chunks
     drops: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
     rules: Counter[str] = dataclasses.field(default_factory=Counter)  # pages and documents filtered, by rule
+    masked: Counter[str] = dataclasses.field(default_factory=Counter)  # personal data in documents kept, by kind
     failures: list[Failure] = dataclasses.field(default_factory=list)
     languages: Counter[str] = dataclasses.field(default_factory=Counter)  # documents kept, by language
     language_tokens: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -87,6 +88,7 @@ class Tally:
         if duplicate:
             self._drop("document", Status.SKIPPED, duplicate.reason)
             return
+        self.masked.update(document.masked.to_dict())
         self.languages[document.language] += 1
         self.language_tokens[document.language] += document.token_count
 

@@ -1,5 +1,6 @@
 """The dataset card: metadata that the Hub and `datasets` read, and an account of everything that went in."""
 
+import dataclasses
 import itertools
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagemill.dataset.card import LISTED_FAILURES, features, markdown_cell, token_histogram
+from pagemill.documents import write_document
 from pagemill.manifest import Manifest
 from pagemill.records import Chunk, DatasetFile, Document, PageRecord, Reason, Row, Status, arrow_schema
 from pagemill.storage import Store
@@ -114,6 +116,18 @@ def test_the_body_says_what_made_it(store: Store) -> None:
     for stage in ("extract_pdfs", "recognize_pages", "chunk_documents"):
         assert re.search(rf"\| `{stage}` \| 1 \| `[0-9a-f]{{32}}` \|", text)
     assert "target\\_tokens" in text
+
+
+def test_the_body_counts_what_rules_left_out_and_what_was_masked(store: Store) -> None:
+    shard = chain.chain(store, 0, [chain.ALICE])
+    archive = chain.sample_archives()[0]
+    document = chain.document_of(chain.ALICE, archive.name, archive.fingerprint)
+    document = dataclasses.replace(document, page_dropped=("garbage_page", "", "garbage_page"))
+    write_document(store, f"documents/clean/{chain.ALICE.sha256}.json", document)
+    text = card_of(store, chain.build(store, [shard])).text
+    assert "| `garbage_page` | 2 |" in text
+    assert "| page | `filtered` | 2 |" in text
+    assert "masked: 2 e-mail addresses, 0 telephone" in text
 
 
 def test_languages_and_lengths_have_their_histograms(store: Store) -> None:
