@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +18,7 @@ from pagemill.storage import Store, digest
 from pagemill.text.chunking.chunker import Passage, check_lengths, chunk
 from pagemill.text.chunking.tokens import TOKENIZER_FILE, AnyTokenizer, TokenCounter, load_tokenizer
 from pagemill.text.judging.language import UNDETERMINED, detect
-from pagemill.text.text_files import stream_text_file
+from pagemill.text.text_files import FACTS_SUFFIX, stream_text_file
 
 STAGE = Stage("chunk_documents", 2, BookRecord)
 LANGUAGE_CHARACTERS = 1 << 18  # of a file, from its beginning, that its language is told by
@@ -78,8 +79,9 @@ def chunk_file(
     max_tokens: int = 1024,
     overlap_tokens: int = 0,
 ) -> Iterator[dict[str, Any]]:
-    """Cut one file of Nougat's Markdown; its chunks know no pages, so these are 0.
+    """Cut one file of Nougat's Markdown.
 
+    The chunks know their pages if `pagemill clean` made the file and left its facts beside it; else these are 0.
     The file is read twice, as a stream: first for its digest and its language, which its beginning tells.
 
     Args:
@@ -104,7 +106,8 @@ def chunk_file(
     for piece in stream_text_file(path):
         sha256.update(piece.encode())
         beginning += piece[: LANGUAGE_CHARACTERS - len(beginning)]
-    source = _Source(digest({"text_sha256": sha256.hexdigest()})[:_ID_CHARACTERS], detect(beginning)[0])
+    doc_id = digest({"text_sha256": sha256.hexdigest()})[:_ID_CHARACTERS]
+    source = _Source(doc_id, detect(beginning)[0], **_pages_beside(path, sha256.hexdigest()))
     for row in _rows(source, chunk(stream_text_file(path), counter, **lengths), counter.name, config_key):
         yield row.to_dict()
 
@@ -211,6 +214,17 @@ def _rows(source: _Source, passages: Iterable[Passage], tokenizer: str, config_k
             has_table=passage.has_table,
             language=source.language_of(start, end),
         )
+
+
+def _pages_beside(path: Path, text_sha256: str) -> dict[str, tuple[Any, ...]]:
+    """Return what `clean_files` wrote of a text's pages; nothing if there is no such file, or it is of another text."""
+    try:
+        facts = json.loads(path.with_suffix(FACTS_SUFFIX).read_bytes())
+        if facts["text_sha256"] == text_sha256:
+            return {name: tuple(facts[name]) for name in ("page_ends", "page_numbers", "page_languages")}
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    return {}
 
 
 def _identity(counter: TokenCounter) -> dict[str, str]:

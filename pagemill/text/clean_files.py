@@ -1,6 +1,7 @@
 """Cleans and judges texts in files, without a store: Nougat's Markdown, or the page ledgers of `pagemill ocr`."""
 
 import dataclasses
+import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from pagemill.records import PageRecord
 from pagemill.text.cleaning.book import Cleaned, clean
 from pagemill.text.judging.book import Judged, judge
 from pagemill.text.judging.profile import DEFAULT_PROFILE, Profile, load_profile
-from pagemill.text.text_files import read_text_file
+from pagemill.text.text_files import FACTS_SUFFIX, read_text_file
 
 LEDGER_SUFFIX = ".jsonl"
 PAGE_BREAK = "\f"
@@ -49,6 +50,10 @@ class _Book:
     @property
     def pdf_sha256(self) -> str:
         return self.ledger[0].pdf_sha256 if self.ledger else ""
+
+    @property
+    def page_numbers(self) -> list[int]:
+        return [row.page for row in self.ledger] or list(range(1, len(self.pages) + 1))
 
 
 def clean_files(paths: Iterable[str | Path], out: str | Path, *, profile: str = DEFAULT_PROFILE) -> Iterator[CleanFile]:
@@ -91,16 +96,17 @@ def _clean(book: _Book, path: Path, folder: Path, profile: Profile) -> CleanFile
         result.unlink(missing_ok=True)
     else:
         result.write_text(judged.text, encoding="utf-8", newline="")
-    facts = json.dumps(_facts(path, cleaned, judged, profile), ensure_ascii=False, indent=1)
-    result.with_suffix(".json").write_text(facts + "\n", encoding="utf-8")
+    facts = json.dumps(_facts(path, book, cleaned, judged, profile), ensure_ascii=False, indent=1)
+    result.with_suffix(FACTS_SUFFIX).write_text(facts + "\n", encoding="utf-8")
     return CleanFile(result, cleaned, judged)
 
 
-def _facts(path: Path, cleaned: Cleaned, judged: Judged, profile: Profile) -> dict[str, Any]:
+def _facts(path: Path, book: _Book, cleaned: Cleaned, judged: Judged, profile: Profile) -> dict[str, Any]:
+    text = {"text_sha256": hashlib.sha256(judged.text.encode()).hexdigest(), "page_numbers": book.page_numbers}
     facts = {name: value for name, value in dataclasses.asdict(judged).items() if name != "text"}
     made = {"source": str(path), "profile": profile.name, "profile_sha256": profile.digest}
     done = {"removed": dataclasses.asdict(cleaned.removed), "repaired": dataclasses.asdict(cleaned.repaired)}
-    return made | done | facts
+    return made | done | text | facts
 
 
 def _books(path: Path) -> Iterator[_Book]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pagemill.errors import UserError
 
+FACTS_SUFFIX = ".json"  # of what `clean_files` leaves beside a text
 READ_BYTES = 1 << 18
 
 

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from pagemill.cli import app
 from pagemill.errors import UserError
 from pagemill.records import PageRecord, Status
-from pagemill.text.clean_files import clean_files
+from pagemill.text import chunk_file, clean_files
+from tests.bytewise import bytewise_tokenizer
 
 STORY = [
     "The Voyage 7\n\nThe old captain watched the rain fall on the har-",
@@ -63,6 +64,24 @@ def test_a_book_is_called_as_its_text_is_in_the_folder_that_ocr_filled(tmp_path)
     (tmp_path / ".pagemill" / "texts.json").write_text(json.dumps({"voyage.mmd": "a" * 64}))
     (found,) = clean_files([tmp_path / "ledger.jsonl"], tmp_path / "clean")
     assert found.path.name == "voyage.mmd"
+
+
+def test_the_chunks_of_a_clean_text_know_their_pages(tmp_path):
+    long_pages = [f"{page}\n\nPage {number} ends with a sentence of its own." for number, page in enumerate(STORY, 1)]
+    (tmp_path / "voyage.mmd").write_text("\f".join(long_pages))
+    (found,) = clean_files([tmp_path / "voyage.mmd"], tmp_path / "clean")
+
+    def cut() -> list[dict]:
+        return list(chunk_file(found.path, bytewise_tokenizer(), target_tokens=60, max_tokens=120))
+
+    rows = cut()
+    assert {row["page_start"] for row in rows} == {1, 2, 3}
+    for row in rows:
+        assert f"Page {row['page_end']}" in row["text"] or "Page" not in row["text"]
+    found.path.write_text(found.path.read_text() + " Changed by hand.")
+    assert {
+        row["page_start"] for row in chunk_file(found.path, bytewise_tokenizer(), target_tokens=60, max_tokens=120)
+    } == {0}
 
 
 def test_a_page_that_breaks_a_rule_is_left_out_and_shown(tmp_path):

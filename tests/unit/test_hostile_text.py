@@ -5,24 +5,16 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from pagemill.text import chunk, clean, deduplicate, judge, load_profile
 from pagemill.text.chunking.tokens import TokenCounter
+from tests.bytewise import bytewise_tokenizer
 
 BOOKS = load_profile("books")
 BYTES = 100_000
 
 
-def bytewise_counter() -> TokenCounter:
-    """A tokenizer that makes one token of each byte."""
-    vocabulary = {character: index for index, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return TokenCounter(tokenizer, "bytes")
-
-
-COUNTER = bytewise_counter()
+COUNTER = TokenCounter(bytewise_tokenizer(), "bytes")
 
 
 def repeated(pattern: str) -> str:
