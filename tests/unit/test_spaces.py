@@ -15,7 +15,9 @@ from pagemill.records import BookRecord, PageRecord, PdfRecord, Status
 from pagemill.storage import Store
 from pagemill.text.clean_documents import clean_documents
 from pagemill.text.cleaning.book import clean
-from pagemill.text.cleaning.spaces import find_joined, restore_spaces
+from pagemill.text.cleaning.evidence import Evidence
+from pagemill.text.cleaning.spaces import JoinedForms, find_joined, restore_spaces
+from pagemill.text.cleaning.words import Words
 
 SYLLABLES = (("bran", "dol", "fer", "gim", "lus"), ("aver", "ilom", "oned"), ("tian", "mous", "sque", "ling"))
 LONG_WORDS = " ".join(map("".join, itertools.product(*SYLLABLES))) + ". "
@@ -170,6 +172,59 @@ def test_a_space_that_came_back_can_make_another_certain():
     cleaned = clean(text)
     assert cleaned.text.endswith("A rain of the west, a part of the sky.")
     assert cleaned.removed.lost_spaces == 2
+
+
+def found_again(pages, forms, monkeypatch):
+    """Return what is found in changed pages, and how often the evidence was weighed anew for it."""
+    weighed = []
+
+    def weigh(words):
+        weighed.append(words)
+        return Evidence(words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pagemill.text.cleaning.spaces.Evidence", weigh)
+        return forms.find(pages, Words(pages)), len(weighed)
+
+
+def test_spaces_that_say_nothing_of_other_forms_are_not_looked_at_again(monkeypatch):
+    forms, pages = JoinedForms(), [BOOK + "Now hypothesisstipulates water."]
+    after, count = restore_spaces(pages, forms=forms)
+    assert count == 1
+    assert found_again(after, forms, monkeypatch) == ({}, 0)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        " Now hypothesisstipulates.",  # what was found came back
+        " Now thehypothesis fails.",  # a new form
+        " Wind, wind, wind.",  # a new word
+        " Sea of stars.",  # a word that may be frequent now
+        "\n\n" + "Over the sea. " * 99,  # much of the book
+    ],
+)
+def test_what_may_say_something_of_other_forms_is_looked_at(end, monkeypatch):
+    forms, pages = JoinedForms(), [BOOK + "Now hypothesisstipulates water." + " sea" * 4]
+    (text,), _ = restore_spaces(pages, forms=forms)
+    found, weighed = found_again([text + end], forms, monkeypatch)
+    assert (found, weighed) == (find_joined([text + end]), 1)
+
+
+BITS = ["in", "to", "into", "the", "of", "rain", "fall", "rainfall", "under", "stand", "understand", "sea", "The", "In"]
+GAPS = [*[" "] * 12, "", ". ", "\n\n"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**9), st.sampled_from(["", " in", " rainfall", " into the"]))
+def test_looking_again_finds_what_a_first_look_would(seed, end):
+    chance = random.Random(seed)
+    bits = chance.sample(BITS, 9)
+    text = "".join(chance.choice(bits) + chance.choice(GAPS) for _ in range(250))
+    forms = JoinedForms()
+    (after,), _ = restore_spaces([text], forms=forms)
+    after += end
+    assert forms.find([after], Words([after])) == find_joined([after])
 
 
 ADJECTIVES = ["ancient", "gentle", "hidden", "purple", "quiet", "rapid", "silver", "violet"]

@@ -10,8 +10,8 @@ from pagemill.text.cleaning.joining import join_lines, join_pages
 from pagemill.text.cleaning.latex import Repaired, repair_latex
 from pagemill.text.cleaning.loops import LOOP_REPEATS, remove_loop_at_end, remove_repeated_lines
 from pagemill.text.cleaning.scrubbing import collapse_gaps, remove_markers, repair
-from pagemill.text.cleaning.spaces import restore_spaces
-from pagemill.text.cleaning.words import Pairs, Words
+from pagemill.text.cleaning.spaces import JoinedForms, restore_spaces
+from pagemill.text.cleaning.words import Words
 from pagemill.text.judging.tagging import tag_pages
 
 _MAX_PASSES = 10  # one changes the text, the next finds nothing left to change; more are rare
@@ -119,7 +119,8 @@ class _Book:
         self.repaired: Counter[str] = Counter()
         self.loop_lines = [0] * len(pages)
         self._loop_repeats = loop_repeats
-        self.texts = [self._tally(repair(text), "control_characters") for text in pages]
+        self._sound = [""] * len(pages)  # texts of which repair is known to change nothing
+        self.texts = [self._repair(page, text) for page, text in enumerate(pages)]
         self._counted = self.texts  # the pages that the words were counted on
         self._words = Words(self.texts)
         self.words_at_first = self._words.in_lower_case()
@@ -142,11 +143,11 @@ class _Book:
 
     def part_words(self) -> None:
         """Put lost spaces back, each of which may make another certain, until there is none left to find."""
-        pairs = Pairs()
+        forms = JoinedForms()
         for _ in range(_MAX_PASSES):
             self._words = self._words.recounted(self._counted, self.texts)
             self._counted = self.texts
-            spaced, count = restore_spaces(self.texts, self._words, pairs)
+            spaced, count = restore_spaces(self.texts, self._words, forms)
             if not count:
                 break
             self.removed["lost_spaces"] += count
@@ -163,13 +164,22 @@ class _Book:
         return text
 
     def _scrub(self, page: int, text: str) -> str:
-        text = self._tally(repair(text), "control_characters")
+        text = self._repair(page, text)
         text = self._tally(remove_markers(text), "page_markers")
         for remove in (remove_repeated_lines, remove_loop_at_end):
             text, count = remove(text, self._loop_repeats)
             self.loop_lines[page] += count
             self.removed["loop_lines"] += count
         return collapse_gaps(text)
+
+    def _repair(self, page: int, text: str) -> str:
+        """Repair a page's characters, unless there is nothing to repair in this very text."""
+        if text == self._sound[page]:
+            return text
+        repaired = self._tally(repair(text), "control_characters")
+        if repaired == text:
+            self._sound[page] = text
+        return repaired
 
     def _balance(self, page: int, text: str) -> str:
         """Repair a page's LaTeX; where that shows something else to clean, clean and repair again."""

@@ -15,6 +15,7 @@ from pagemill.text.mmd.blocks import BlockKind, Layout, Span, parse_layout
 PROTECTED = frozenset({BlockKind.DISPLAY_MATH, BlockKind.TABLE, BlockKind.CODE})
 SOFT_HYPHEN = "\u00ad"
 HYPHENS = ("-", "\u2010")
+_ALL_HYPHENS = (*HYPHENS, SOFT_HYPHEN)
 
 _MAX_WORD_CHARACTERS = 64  # how far a cut word is followed to either side
 _KNOWN_COUNT = 3  # a word that comes this often is well known to the book
@@ -79,7 +80,7 @@ def join_lines(text: str, words: Mapping[str, int]) -> tuple[str, int]:
     Returns:
         The text and how many words were joined.
     """
-    if not _LINE_BREAK.search(text):
+    if not _may_cut_words(text) or not _LINE_BREAK.search(text):
         return _without_soft_hyphens(text), 0
     layout = parse_layout(text)
     protected = protected_spans(layout)
@@ -129,6 +130,11 @@ def span_around(spans: Sequence[Span], position: int) -> Span | None:
     """Return the span, of ordered ones that do not overlap, in which a position lies."""
     index = bisect.bisect_right(spans, position, key=lambda span: span.start) - 1
     return spans[index] if index >= 0 and position < spans[index].end else None
+
+
+def _may_cut_words(text: str) -> bool:
+    """Say whether a line ends with a hyphen."""
+    return any(line.rstrip(" \t").endswith(_ALL_HYPHENS) for line in text.split("\n"))
 
 
 def _hyphen_at(text: str, cut: re.Match[str], words: Mapping[str, int]) -> str:

@@ -49,7 +49,7 @@ def repair(text: str) -> tuple[str, int]:
     Returns:
         The text and how many characters were dropped.
     """
-    if not _UNWANTED.search(text) and (text.isascii() or not _SIDE_BY_SIDE.search(text)):
+    if not _UNWANTED.search(text) and not _has_side_by_side(text):
         return text, 0
     text = _LINE_ENDS.sub("\n", text)
     text = _PDF_HYPHENS.sub(SOFT_HYPHEN, text)
@@ -97,12 +97,18 @@ def _drop_surrogates(text: str) -> tuple[str, int]:
     return paired, 2 * (len(text) - len(paired)) - found
 
 
+def _has_side_by_side(text: str) -> bool:
+    """Say whether two characters beyond ASCII stand side by side; as two question marks they are found fastest."""
+    return b"??" in text.encode("ascii", "replace") and bool(_SIDE_BY_SIDE.search(text))
+
+
 def _without_mojibake(line: str) -> str:
-    return line if line.isascii() or not is_bad(line) else ftfy.fix_text(line, _FTFY)
+    is_sound = line.isascii() or not _may_hold_mojibake(line) or not is_bad(line)
+    return line if is_sound else ftfy.fix_text(line, _FTFY)
 
 
 def _may_hold_mojibake(text: str) -> bool:
-    """Say whether to ask ftfy of each line if it looks bad, which is slow, for something in the text does or may."""
+    """Say whether to ask ftfy if a text, or a line of it, looks bad, which is slow, for something in it does or may."""
     if len(text.encode()) > _MAX_BYTES_A_CHARACTER * len(text) or _C1_CONTROLS.search(text):
         return True
     found = [match.span() for match in _BEYOND_ASCII.finditer(text)]

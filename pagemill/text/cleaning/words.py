@@ -18,10 +18,11 @@ OPENING = r"(?<![^\s(\[\"'\u201c\u2018\u201e\u00ab*_\u2014\u2013])"
 CLOSING = r"(?=[.,;:!?)\]\"'\u201d\u2019\u00bb*_\u2026]*+(?:[\s\u2014\u2013]|\Z))"
 _ALONE = re.compile(OPENING + _LETTERS + CLOSING)
 # Tokens between spaces that end with the first word of a pair, or begin with the last, and that word.
-_FIRST_OF_PAIR = re.compile(rf" ([^ ]*?{OPENING}({_LETTERS}))(?= )")
+_FIRST_OF_PAIR = re.compile(rf" (?=[^ ]*+(?<=[^\W\d_]))([^ ]*?{OPENING}({_LETTERS}))(?= )")
 _LAST_OF_PAIR = re.compile(rf" (({_LETTERS}){CLOSING}[^ ]*+)")
 
 _MAX_TOKENS = 200_000  # different ones that are held at a time, about 20 MB of them
+_SAME_CHARACTERS = 16  # with which a paragraph that has changed begins as it did
 _MAX_CHANGED_SHARE = 0.25  # of a book, beyond which all is counted anew
 
 
@@ -34,6 +35,8 @@ class Words:
         runs_without_case: The same, in lower case.
         with_capitals: How else the book writes words in lower case.
         compounds: Words with hyphens in them; their parts are runs, too.
+        mixed: What stands between two spaces and is more than letters, or was so before pages changed;
+            each at least once, with spaces between and around.
     """
 
     def __init__(self, pages: Iterable[str] = ()) -> None:
@@ -41,6 +44,7 @@ class Words:
         self.alone: Counter[str] = Counter()
         self.compounds: Counter[str] = Counter()
         self.runs_without_case: Counter[str] = Counter()
+        self.mixed: list[str] = []
         tokens: Counter[str] = Counter()
         for text in pages:
             tokens.update(tokens_of(text))
@@ -64,7 +68,7 @@ class Words:
         changes = changes_between(before, after)
         if changes is None:
             return Words(after)
-        gone, come = Words(old for old, _ in changes), Words(new for _, new in changes)
+        gone, come = map(Words, gone_and_come(changes))
         result = Words()
         result.runs = _sum(self.runs, come.runs, gone.runs)
         result.alone = _sum(self.alone, come.alone, gone.alone)
@@ -73,6 +77,7 @@ class Words:
             word: [*self.with_capitals.get(word, ()), *forms] for word, forms in come.with_capitals.items()
         }
         result.compounds = _sum(self.compounds, come.compounds, gone.compounds)
+        result.mixed = self.mixed + come.mixed
         return result
 
     def in_lower_case(self) -> Counter[str]:
@@ -106,7 +111,8 @@ class Words:
             if count > 1 and token not in plain:
                 others.setdefault(count, []).append(token)
         for count, same in others.items():
-            text = " ".join(same)
+            text = " ".join(["", *same, ""])
+            self.mixed.append(text)
             _add(self.runs, _LETTER_RUN.findall(text), count)
             _add(self.alone, _ALONE.findall(text), count)
             hyphenated = " ".join(token for token in same if "-" in token or "\u2010" in token)
@@ -134,7 +140,7 @@ class Pairs:
             self._wanted = wanted
             self._counts = _count_pairs(pages, wanted, words)
         elif changes:
-            gone, come = [old for old, _ in changes], [new for _, new in changes]
+            gone, come = gone_and_come(changes)
             self._counts.update(_count_pairs(come, self._wanted, Words(come)))
             self._counts.subtract(_count_pairs(gone, self._wanted, Words(gone)))
         self._pages = pages
@@ -145,33 +151,48 @@ def _count_pairs(pages: Sequence[str], wanted: Set[tuple[str, str]], words: Word
     counts: Counter[tuple[str, str]] = Counter()
     if not wanted:
         return counts
-    firsts, lasts = {first for first, _ in wanted}, {last for _, last in wanted}
-    first_of = {run: word for word in firsts for run in (word, *words.with_capitals.get(word, ()))}
-    last_of = {run: word for word in lasts for run in (word, *words.with_capitals.get(word, ()))}
+    first_of = _forms_of({first for first, _ in wanted}, words, _FIRST_OF_PAIR)
+    last_of = _forms_of({last for _, last in wanted}, words, _LAST_OF_PAIR)
     for text in pages:
         tokens = tokens_of(text)
-        others = [token for token in tokens if not token.isalpha()]
-        first_of |= _parts(_FIRST_OF_PAIR, [token for token in others if token[-1:].isalnum()], firsts)
-        last_of |= _parts(_LAST_OF_PAIR, [token for token in others if token[:1].isalnum()], lasts)
-        found = list(map(first_of.get, tokens))
-        pairs = zip(found, map(last_of.get, itertools.islice(tokens, 1, None)), strict=False)
-        counts.update(filter(wanted.__contains__, itertools.compress(pairs, found)))  # type: ignore[arg-type]
+        side_by_side = zip(tokens, itertools.islice(tokens, 1, None), strict=False)
+        found = itertools.compress(side_by_side, map(first_of.__contains__, tokens))
+        pairs = [(first_of[first], last_of[last]) for first, last in found if last in last_of]
+        counts.update(filter(wanted.__contains__, pairs))
     return counts
 
 
-def _parts(pattern: re.Pattern[str], tokens: Sequence[str], wanted: Set[str]) -> dict[str, str]:
-    """Return the wanted word without case that a token ends with, or begins with, for all tokens that have one."""
-    found = pattern.findall(" ".join(["", *tokens, ""])) if tokens else ()
-    return {token: word for token, part in found if (word := part.casefold()) in wanted}
+def _forms_of(wanted: Set[str], words: Words, pattern: re.Pattern[str]) -> dict[str, str]:
+    """Return the tokens that are a word that is wanted, or as a pattern says have one, with that word without case."""
+    forms = {run: word for word in wanted for run in (word, *words.with_capitals.get(word, ()))}
+    found = itertools.chain.from_iterable(map(pattern.findall, words.mixed))
+    return forms | {token: word for token, part in found if (word := part.casefold()) in wanted}
 
 
 def changes_between(before: Sequence[str], after: Sequence[str]) -> list[tuple[str, str]] | None:
     """Return what was and what is where pages have changed, in whole tokens; None if that is much of the book."""
-    if len(before) != len(after):
-        return None
-    changes = [_change(old, new) for old, new in zip(before, after, strict=True) if old is not new]
-    is_much = sum(len(new) for _, new in changes) > _MAX_CHANGED_SHARE * sum(map(len, after))
+    pages = itertools.zip_longest(before, after, fillvalue="")
+    changes = [change for old, new in pages if old is not new for change in _changed_paragraphs(old, new)]
+    is_much = sum(len(old) + len(new) for old, new in changes) > _MAX_CHANGED_SHARE * sum(map(len, after))
     return None if is_much else changes
+
+
+def gone_and_come(changes: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """Return what was and what is, each as a page that has nothing else."""
+    return ["\n\n".join(old for old, _ in changes)], ["\n\n".join(new for _, new in changes)]
+
+
+def _changed_paragraphs(old: str, new: str) -> list[tuple[str, str]]:
+    """Return where paragraphs differ; no two words stand side by side across an empty line."""
+    was, now = Counter(old.split("\n\n")), Counter(new.split("\n\n"))
+    gone: dict[str, list[str]] = {}
+    for text in (was - now).elements():
+        gone.setdefault(text[:_SAME_CHARACTERS], []).append(text)
+    changes = []
+    for text in (now - was).elements():
+        same_beginning = gone.get(text[:_SAME_CHARACTERS])
+        changes.append(_change(same_beginning.pop() if same_beginning else "", text))
+    return changes + [(text, "") for texts in gone.values() for text in texts]
 
 
 def tokens_of(text: str) -> list[str]:
