@@ -5,15 +5,17 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Token, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from pagemill.text.chunking import pieces
 from pagemill.text.chunking.pieces import PieceCounter, WordCounter, piece_counter
 from pagemill.text.chunking.tokens import TokenCounter
+from pagemill.text.chunking.words import WordFinder
 
 LINES = [
     "the quick brown fox, isn't it 12345 \\(x_{1}\\)\n\n",
     "na\u00efve \u201cquotes\u201d \u2014 \u4e2d\u6587\u3002 dogs and cats\n",
+    *("\n ", "\t ", "\xa0 ", "\u3000 ", " \n", " \xa0"),  # white space that is one token
 ] * 50
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
 DIGITS = pre_tokenizers.Digits(individual_digits=True)
@@ -68,12 +70,15 @@ def with_added(*tokens: AddedToken) -> Tokenizer:
     return tokenizer
 
 
+SPACES = "\t\n\v\f\r\x85\xa0\u2003\u3000"
+
 # A tokenizer and what counts by pieces for it.
 TOKENIZERS = {
     "byte level": (byte_pairs(BYTES), WordCounter),
     "byte level, normalized": (byte_pairs(BYTES, normalizers.NFKC()), WordCounter),
     "byte level, digits and marks apart": (byte_pairs(SCIENTIFIC, normalizers.NFKC()), PieceCounter),
     "words with the space before": (byte_pairs(by_words(WIDE_WORDS)), PieceCounter),
+    "byte level, capitals made small": (byte_pairs(BYTES, normalizers.Lowercase()), PieceCounter),
     "word pieces": (word_pieces(), PieceCounter),
     "unigrams": (unigrams(), type(None)),
     "nothing parts the text": (byte_pairs(pre_tokenizers.Sequence([])), type(None)),
@@ -90,7 +95,8 @@ COUNTED = {name: counter for name, counter in COUNTERS.items() if counter}
 
 FRAGMENTS = st.sampled_from(
     [
-        " ", "  ", "\n", "\n\n", "\t", "\r\n", "\x1c", "\x85", "\xa0", "\u2003", "\u3000", "\u200b", "\u180e",
+        " ", "  ", "\n", "\n\n", "\n ", " \n", "\xa0 ", " \xa0", "\u3000 ", "\x1c ", " \x1c", "\x85 ",
+        "\t", "\r\n", "\x1c", "\x85", "\xa0", "\u2003", "\u3000", "\u200b", "\u180e",
         "the", "isn't", "'ll", "'S", "Dogs", "12", "345", "\u00b2", "\u2167", "\u00bd", ".", ",", "...", "@", "##",
         "<s>", "</s>", " <s>", "<m>", "[CLS]", "<", "s>", "two words", "SPL1T", "\\(", "_{", "\u00e9", "e\u0301",
         "\u0301", "\u0345", "\u00a8", "\u201c", "\u201d", "\u2014", "\u4e2d\u6587", "\u3002", "\U0001f600", "\u05d0",
@@ -116,6 +122,36 @@ def test_a_tokenizer_tells_whether_it_can_be_counted_by_pieces(name: str) -> Non
 @given(TEXTS)
 def test_pieces_count_as_the_tokenizer_counts_the_whole(name: str, text: str) -> None:
     assert COUNTED[name](text) == count(TOKENIZERS[name][0], text)
+
+
+@pytest.mark.parametrize("name", [name for name, counter in COUNTED.items() if isinstance(counter, WordCounter)])
+@settings(max_examples=120, deadline=None)
+@given(TEXTS, st.integers(0, 60), st.integers(0, 60), TEXTS)
+def test_parts_of_a_text_count_as_though_they_stood_alone(
+    name: str, text: str, start: int, end: int, other: str
+) -> None:
+    counter = COUNTED[name]
+    assert isinstance(counter, WordCounter)
+    count_part = counter.within(text)
+    counter.within(other)  # what else is counted in the meantime makes no difference
+    if count_part:
+        assert count_part(text[start:end]) == count(TOKENIZERS[name][0], text[start:end])
+
+
+@pytest.mark.parametrize("name", COUNTED)
+@pytest.mark.parametrize(
+    "space", [" ", "\n ", "\xa0 ", "\u3000 ", "\t ", "\x1c ", " \n", " \xa0", "  ", " \n ", "\n\n  "]
+)
+def test_white_space_counts_as_it_does_in_the_whole_wherever_it_stands(name: str, space: str) -> None:
+    for text in (
+        space,
+        f"{space}the",
+        f"the{space}",
+        f"the{space}dogs",
+        f"the cats.{space}",
+        f"{space}the cats{space}",
+    ):
+        assert COUNTED[name](text) == count(TOKENIZERS[name][0], text), repr(text)
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -153,6 +189,11 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             assert counter(text) == count(TOKENIZERS[name][0], text)
         assert len(counter.remembered) <= 10
         assert max(map(len, counter.remembered), default=0) <= pieces.REMEMBERED_CHARACTERS
+        if isinstance(counter, WordCounter):
+            many = " ".join(map(str, range(1000)))
+            assert counter(many) == count(TOKENIZERS[name][0], many)
+            assert len(counter.remembered_after_space) <= 10
+            assert max(map(len, counter.remembered_after_space)) <= pieces.REMEMBERED_CHARACTERS
 
 
 def test_what_comes_again_is_counted_once() -> None:
@@ -163,13 +204,42 @@ def test_what_comes_again_is_counted_once() -> None:
     model = counter.model
 
     class Listening:
-        def tokenize(self, word: str):
+        def tokenize(self, word: str) -> list[Token]:
             asked.append(word)
             return model.tokenize(word)
 
-    counter.model = Listening()  # type: ignore[assignment]
+    counter.model = Listening()
     assert counter(" the cat and the dog and the cat" * 10) == count(tokenizer, " the cat and the dog and the cat" * 10)
     assert sorted(asked) == sorted({"\u0120the", "\u0120cat", "\u0120and", "\u0120dog"})
+
+
+def test_what_stands_between_spaces_is_parted_into_words_once() -> None:
+    tokenizer = byte_pairs(BYTES)
+    counter = piece_counter(tokenizer)
+    assert isinstance(counter, WordCounter)
+    text = "The dogs, isn't it? The dogs,\n\nisn't it?"
+    assert counter(text) == count(tokenizer, text)
+    assert set(counter.remembered_after_space) == {"dogs,", "isn't", "it?", "The", "dogs,\n\nisn't"}
+    parted: list[str] = []
+
+    class Listening(WordFinder):
+        def words(self, text: str) -> list[str]:
+            parted.append(text)
+            return super().words(text)
+
+    counter.finder = Listening()
+    assert counter(text * 9) == count(tokenizer, text * 9)
+    assert parted == [" it?The", "The"]  # what was not seen before, and what no space stands before
+
+
+@given(st.lists(TEXTS, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_nothing_that_no_word_begins_with_is_remembered_to_stand_after_a_space(texts: list[str]) -> None:
+    counter = piece_counter(TOKENIZERS["byte level"][0])
+    assert isinstance(counter, WordCounter)
+    for text in texts:
+        counter(text)
+    assert not any(known != known.lstrip(f" {SPACES}") or not known for known in counter.remembered_after_space)
 
 
 @pytest.mark.parametrize("fragment", ["x", " ", "\n", "x ", " x", "\t\n", "\n ", ".\n", "\u4e2d", "a\n"])

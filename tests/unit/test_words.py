@@ -1,65 +1,124 @@
-"""Words are found as byte-level tokenizers find them, in every script that a text turns out to have."""
+"""The words of a book are counted as they stand, at once and while its pages change."""
 
-import threading
+import re
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import pre_tokenizers
 
-from pagemill.text.chunking.words import WordFinder
+from pagemill.text.cleaning.words import CLOSING, OPENING, Pairs, Words, changes_between
 
-BYTE_LEVEL = pre_tokenizers.ByteLevel(add_prefix_space=False)
-SCRIPTS = {
-    "Latin": "na\u00efve \u201cquotes\u201d, it's \u2014 two\u00a0words",
-    "Greek": "\u03b1\u03b2\u03b3 \u0394\u03b5 12",
-    "Cyrillic": "\u0441\u043b\u043e\u0432\u043e \u2116 5",
-    "Hebrew": "\u05e9\u05dc\u05d5\u05dd 3",
-    "Chinese": "\u4e2d\u6587\u3002\u3000\u4e09 3",
-    "mathematical": "\U0001d465\u00b2 \U0001d7d9 x",
-    "of a plane of its own": "\U00010400\U00010401 \U00010330 a",
-}
+LETTERS = r"[^\W\d_]++"
 
 
-def words_of(text: str) -> list[str]:
-    return [text[start:end] for _, (start, end) in BYTE_LEVEL.pre_tokenize_str(text)]
+def counted(words):
+    return words.runs, words.alone, words.compounds, words.runs_without_case
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_words_are_those_of_the_tokenizer(script: str) -> None:
-    finder = WordFinder()
-    assert finder.learn(SCRIPTS[script])
-    assert finder.words(SCRIPTS[script]) == words_of(SCRIPTS[script])
+def test_words_alone_and_words_within_something_else():
+    words = Words(["Rain, rain (and rain): x2y \\(rain\\) https://rain.org it's — rain—rain"])
+    assert words.runs["rain"] == 6
+    assert words.runs_without_case["rain"] == 7
+    assert words.alone == {"Rain": 1, "rain": 4, "and": 1, "s": 1}
 
 
-@settings(max_examples=50)
-@given(st.permutations(list(SCRIPTS.values())))
-def test_what_is_learned_later_changes_nothing_that_was_learned_before(texts: list[str]) -> None:
-    finder = WordFinder()
-    for index, text in enumerate(texts):
-        assert finder.learn(text)
-        for known in texts[: index + 1]:
-            assert finder.words(known) == words_of(known)
+def test_compounds_and_their_first_parts():
+    words = Words(["well-known and Well\u2010known, well-being"])
+    assert words.compounds == {"well-known": 1, "Well\u2010known": 1, "well-being": 1}
+    assert words.in_lower_case() == {"well-known": 2, "well-being": 1, "well-": 3, "and": 1}
 
 
-@pytest.mark.parametrize("character", ["\u0378", "\ud800", "\U000e0080", "\U0010ffff"])
-def test_characters_that_unicode_changed_its_mind_on_or_has_not_got_are_not_certain(character: str) -> None:
-    finder = WordFinder()
-    assert finder.learn("caf\u00e9")
-    assert not finder.learn(f"caf\u00e9 {character}")
-    assert finder.words("caf\u00e9 x") == ["caf\u00e9", " x"]
+PIECES = ["rain", "Rain", "sea", "the", "\u00df", "\u0130a", "\u00b2", "\u6c34", "-", "\u2010", "(", "\u201c", "\u2014"]
+TEXT = st.lists(st.sampled_from([*PIECES, ",", ".", "'", "\\", "_", "3", " ", " ", " ", "\n", "\t", "\u00a0"])).map(
+    "".join
+)
+PAGES = st.lists(TEXT, max_size=4)
 
 
-def test_ascii_needs_no_learning() -> None:
-    assert WordFinder().learn("plain text, it's 12 \x00\x1c\n")
-    assert WordFinder().words("plain text, it's 12 \n x") == words_of("plain text, it's 12 \n x")
+@settings(max_examples=300)
+@given(PAGES)
+def test_counting_tokens_is_counting_words(pages):
+    words = Words(pages)
+    hyphenated = [
+        word for text in pages for word in re.findall(rf"{LETTERS}(?:[-\u2010]{LETTERS})*+", text) if not word.isalpha()
+    ]
+    assert words.runs == Counter(run for text in pages for run in re.findall(LETTERS, text))
+    assert words.alone == Counter(run for text in pages for run in re.findall(OPENING + LETTERS + CLOSING, text))
+    assert words.compounds == Counter(word for word in hyphenated if "-" in word or "\u2010" in word)
+    assert words.runs_without_case == Counter(run.casefold() for run in words.runs.elements())
 
 
-def test_threads_learn_without_forgetting_what_others_learned() -> None:
-    finder = WordFinder()
-    threads = [threading.Thread(target=finder.learn, args=(text,)) for text in list(SCRIPTS.values()) * 4]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(finder.words(text) == words_of(text) for text in SCRIPTS.values())
+CHANGES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99), st.integers(0, 3), TEXT), max_size=3)
+
+
+def changed(pages, changes):
+    """Return pages some of which had a few characters replaced."""
+    pages = list(pages)
+    for page, start, length, text in changes:
+        if page < len(pages):
+            pages[page] = pages[page][:start] + text + pages[page][start + length :]
+    return pages
+
+
+@settings(max_examples=300)
+@given(PAGES, CHANGES)
+def test_only_what_changed_is_counted_again(pages, changes):
+    after = changed(pages, changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pagemill.text.cleaning.words._MAX_CHANGED_SHARE", 1e9)
+        assert counted(Words(pages).recounted(pages, after)) == counted(Words(after))
+
+
+def test_a_book_that_changed_much_is_counted_anew():
+    assert counted(Words(["rain"]).recounted(["rain"], ["a sea"])) == counted(Words(["a sea"]))
+    assert counted(Words(["rain"]).recounted(["rain"], ["a sea", "rain"])) == counted(Words(["a sea", "rain"]))
+
+
+def test_paragraphs_that_come_and_go_are_all_that_is_counted_again():
+    before = ["A head\n\nOften it rains on the sea.\n\nIt rains.", "It rains.\n\nIt rains.", "Much more. " * 50]
+    after = ["Often it rains on a sea.\n\nIt rains.\n\nNew.", "It rains.", before[2]]
+    assert sorted(changes_between(before, after)) == [
+        ("", "New."),
+        (" on the sea.", " on a sea."),
+        ("A head", ""),
+        ("It rains.", ""),
+    ]
+    assert counted(Words(before).recounted(before, after)) == counted(Words(after))
+
+
+PAIR = re.compile(rf"{OPENING}({LETTERS})[ \n](?=({LETTERS}){CLOSING})")
+WANTED = frozenset(
+    {("rain", "sea"), ("sea", "rain"), ("the", "rain"), ("rain", "rain"), ("ss", "the"), ("the", "\u6c34")}
+)
+
+
+@settings(max_examples=300)
+@given(PAGES, CHANGES)
+def test_pairs_are_words_side_by_side(pages, changes):
+    after = changed(pages, changes)
+    pairs = Pairs()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pagemill.text.cleaning.words._MAX_CHANGED_SHARE", 1e9)
+        for each in (pages, after):
+            found = Counter((a.casefold(), b.casefold()) for text in each for a, b in PAIR.findall(text))
+            counts = pairs.count(WANTED, each, Words(each))
+            assert {pair: counts[pair] for pair in WANTED} == {pair: found[pair] for pair in WANTED}
+
+
+def test_other_pairs_are_counted_when_they_are_asked_for():
+    pages, pairs = ["the rain and the sea"], Pairs()
+    assert pairs.count({("the", "rain")}, pages, Words(pages))["the", "rain"] == 1
+    assert pairs.count({("the", "sea")}, pages, Words(pages)) == {("the", "sea"): 1}
+
+
+def test_few_tokens_are_held_at_a_time(monkeypatch):
+    pages = [f"rain {number} the-{number} sea. " * 3 for number in range(50)]
+    whole = counted(Words(pages))
+    monkeypatch.setattr("pagemill.text.cleaning.words._MAX_TOKENS", 10)
+    assert counted(Words(pages)) == whole
+
+
+def test_ten_million_letters_are_one_word():
+    assert Words(["a" * 10_000_000]).runs == {"a" * 10_000_000: 1}
+    assert Words(["\u201ca" * 100_000 + "-a" * 100_000]).alone == {}

@@ -2,21 +2,24 @@ r"""Counts the tokens of a text piece by piece, each distinct piece once, exactl
 
 What allows it: most tokenizers never let a token reach from a character that is no white space over a space
 after it, whatever surrounds the two. A text may be parted there, and the tokens of the parts add up. Which
-tokenizers do so is read from their tokenizer.json; for all others there is no such counter.
+tokenizers do so is read from their tokenizer.json; for all others there is no such counter. Those that work on
+bytes part every such piece into words, which are found here and counted by the tokenizer's model alone: both the
+words and the pieces are remembered.
 """
 
-import functools
-import itertools
 import json
 import re
-import unicodedata
 from collections.abc import Callable
+from itertools import accumulate, islice
+from operator import sub
 from typing import TYPE_CHECKING, Any
+
+from pagemill.text.chunking.words import WHITE_SPACE, WordFinder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-REMEMBERED_PIECES = 1 << 18  # some 40 MB at most; then they are forgotten and counted anew
+REMEMBERED_PIECES = 1 << 18  # in each memory, some 40 MB at most; then they are forgotten and counted anew
 REMEMBERED_CHARACTERS = 64  # longer pieces hardly come twice
 
 # A text parts before every space that follows what is no white space, unless the text ends there.
@@ -24,7 +27,8 @@ _PIECE = re.compile(r"\s*+\S++(?:[^\S ]\s*+\S++)*+(?:[^\S ]\s*+\Z)?+|\s++")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-_NORMALIZERS = frozenset({"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "BertNormalizer"})
+_COMPOSING = frozenset({"NFC", "NFD", "NFKC", "NFKD"})  # leave ASCII as it is
+_NORMALIZERS = _COMPOSING | {"Lowercase", "BertNormalizer"}
 _PARTING = frozenset({"ByteLevel", "BertPreTokenizer", "Whitespace", "WhitespaceSplit"})  # at white space themselves
 _LOCAL = frozenset({"Digits", "Punctuation"})  # look at nothing but the characters they part
 # Regular expressions that published tokenizers part texts with; none matches a space after anything but white space.
@@ -41,9 +45,7 @@ _PARTING_REGEXES = frozenset(
     }
 )
 
-_WHITE_SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_SPACED_OUT = re.compile(f" [{_WHITE_SPACE}]")  # where a text cannot be parted at every space
-_MATHEMATICAL_LETTERS = range(0x1D400, 0x1D800)  # those of other planes that books have most
+_SPACED_OUT = re.compile(f" [{WHITE_SPACE}]")  # where a text does not part at every space
 # Byte-level tokenizers write each byte as a character that can be seen.
 _BYTE_LETTERS = {
     byte: 256 + index
@@ -62,7 +64,7 @@ def piece_counter(tokenizer: "Tokenizer") -> "PieceCounter | WordCounter | None"
     if not _is_separable(described):
         return None
     by_piece = PieceCounter(tokenizer)
-    if described["model"]["type"] != "BPE" or not _is_plain_byte_level(described["pre_tokenizer"]):
+    if not _is_by_words(described):
         return by_piece
     added = [token["content"] for token in described["added_tokens"]]
     return WordCounter(tokenizer, by_piece, added, any_script=described["normalizer"] is None)
@@ -107,8 +109,15 @@ def _is_local(step: dict[str, Any]) -> bool:
     return step["type"] in _LOCAL and step.get("behavior", "Isolated") == "Isolated"
 
 
-def _is_plain_byte_level(pre_tokenizer: dict[str, Any]) -> bool:
-    return pre_tokenizer["type"] == "ByteLevel" and bool(pre_tokenizer["use_regex"])
+def _is_by_words(described: dict[str, Any]) -> bool:
+    """Say whether the tokens of ASCII are those of its words, written as bytes, whatever surrounds these."""
+    pre_tokenizer = described["pre_tokenizer"]
+    return (
+        described["model"]["type"] == "BPE"
+        and all(step["type"] in _COMPOSING for step in _flat(described["normalizer"], "normalizers"))
+        and pre_tokenizer["type"] == "ByteLevel"
+        and bool(pre_tokenizer["use_regex"])
+    )
 
 
 def encodable(text: str) -> str:
@@ -144,15 +153,20 @@ class PieceCounter:
 
 
 class WordCounter:
-    """Counts by the words that a byte-level tokenizer parts a text into, each counted by its model alone."""
+    """Counts by the words that a byte-level tokenizer parts a text into, each counted by its model alone.
+
+    There are two memories: of words, and of all that stands between two spaces, which is one word or several. What
+    a text holds is mostly in the second one, which takes no regular expression to look it up in.
+    """
 
     def __init__(self, tokenizer: "Tokenizer", otherwise: PieceCounter, added: list[str], any_script: bool) -> None:
         self.model = tokenizer.model
         self.otherwise = otherwise
         self.added = added
         self.any_script = any_script
+        self.finder = WordFinder()
         self.remembered = _Remembered(self._count_word)
-        self.remembered_after_space = _Remembered(lambda rest: self._count_words(f" {rest}"))
+        self.remembered_after_space: dict[str, int] = {}  # nothing in it begins with white space or is empty
 
     def __call__(self, text: str) -> int:
         """Return the number of tokens of a text."""
@@ -164,75 +178,47 @@ class WordCounter:
         for token in self.added:
             if token in text:
                 return None
-        if text.isascii() or (self.any_script and not _unsettled().search(text)):
-            return self._count_part
-        return None
+        is_certain = self.finder.learn(text) if self.any_script else text.isascii()
+        return self._count_part if is_certain else None
 
     def _count_part(self, part: str) -> int:
-        """Count by what stands between spaces, where no space stands before other white space."""
-        if _SPACED_OUT.search(part):
-            return self._count_words(part)
+        """Count by what stands between spaces, each of which begins a word unless it ends the part.
+
+        A part in which a space stands before other white space has something between spaces that is not remembered.
+        """
+        if part.endswith(" "):
+            before = part[:-1]
+            apart = before and not before[-1].isspace()
+            return self._count_part(before) + self.remembered[" "] if apart else self._count_words(part)
         first, *others = part.split(" ")
-        return self._count_words(first) + sum(map(self.remembered_after_space.__getitem__, others))
+        try:
+            after_spaces = sum(map(self.remembered_after_space.__getitem__, others))
+        except KeyError:
+            if _SPACED_OUT.search(part):
+                return self._count_words(part)
+            after_spaces = self._count_after_spaces(others)
+        return self._count_words(first) + after_spaces
+
+    def _count_after_spaces(self, texts: list[str]) -> int:
+        """Return the tokens of texts with a space before each; find the words of those not remembered in one go."""
+        known = self.remembered_after_space
+        found = list(map(known.get, texts))
+        missed = [text for text, tokens in zip(texts, found, strict=True) if tokens is None]
+        unseen = list(dict.fromkeys(missed))
+        words = self.finder.words("".join(map(" {}".format, unseen)))
+        sums = list(accumulate(map(self.remembered.__getitem__, words), initial=0))
+        starts = [before for before, word in zip(sums, words, strict=False) if word[0] == " "]
+        counted: dict[str, int] = dict(zip(unseen, map(sub, [*starts[1:], sums[-1]], starts), strict=True))
+        if len(known) + len(counted) > REMEMBERED_PIECES:
+            self.remembered_after_space = known = {}
+        short = ((text, tokens) for text, tokens in counted.items() if len(text) <= REMEMBERED_CHARACTERS)
+        known.update(islice(short, REMEMBERED_PIECES - len(known)))
+        return sum(filter(None, found)) + sum(map(counted.__getitem__, missed))
 
     def _count_words(self, part: str) -> int:
-        words = _ascii_words() if part.isascii() else _words()
-        return sum(map(self.remembered.__getitem__, words.findall(part)))
+        return sum(map(self.remembered.__getitem__, self.finder.words(part)))
 
     def _count_word(self, word: str) -> int:
         if word.isascii() and word.isprintable():
             return len(self.model.tokenize(word.replace(" ", _SPACE_LETTER)))
         return len(self.model.tokenize(word.encode().decode("latin-1").translate(_BYTE_LETTERS)))
-
-
-def _word_pattern(letters: str, numbers: str, space: str) -> re.Pattern[str]:
-    """Return how byte-level tokenizers part a text, for given characters."""
-    return re.compile(
-        rf"'(?:[stmd]|re|ve|ll)| ?[{letters}]+| ?[{numbers}]+| ?[^{space}{letters}{numbers}]+"
-        rf"|[{space}]+(?![^{space}])|[{space}]+"
-    )
-
-
-@functools.cache
-def _ascii_words() -> re.Pattern[str]:
-    return _word_pattern("A-Za-z", "0-9", "\t-\r ")
-
-
-@functools.cache
-def _words() -> re.Pattern[str]:
-    ranges = _settled_ranges()
-    return _word_pattern(ranges["L"], ranges["N"], _WHITE_SPACE)
-
-
-@functools.cache
-def _unsettled() -> re.Pattern[str]:
-    """Match characters that not every version of Unicode takes for the same: letter, number or neither."""
-    return re.compile(f"[^{''.join(_settled_ranges().values())}]")
-
-
-@functools.cache
-def _settled_ranges() -> dict[str, str]:
-    """Return the letters, the numbers and the rest of the characters that are settled, as insides of classes."""
-    ranges = {"L": "", "N": "", "-": ""}
-    for codes in (range(0x10000), _MATHEMATICAL_LETTERS):
-        start = codes.start
-        for kind, same in itertools.groupby(map(_settled_kind, map(chr, codes))):
-            end = start + sum(1 for _ in same)
-            if kind in ranges:
-                ranges[kind] += f"\\U{start:08x}-\\U{end - 1:08x}"
-            start = end
-    return ranges
-
-
-def _settled_kind(
-    character: str,
-    category: Callable[[str], str] = unicodedata.category,
-    before: Callable[[str], str] = unicodedata.ucd_3_2_0.category,
-) -> str:
-    """Return "L" for a letter, "N" for a number, "-" for anything else; "?" if Unicode 3.2 did not know it as that.
-
-    Lone surrogates, which are no characters, are "?" as well.
-    """
-    kinds = [found[0] if found[0] in "LN" else "-" for found in (category(character), before(character))]
-    is_known = category(character) not in ("Cn", "Cs") and before(character) != "Cn"
-    return kinds[0] if is_known and kinds[0] == kinds[1] else "?"

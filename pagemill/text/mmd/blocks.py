@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pagemill.text.mmd.fences import code_spans
+
 
 class BlockKind(enum.StrEnum):
     """What a block is to a reader."""
@@ -75,8 +77,6 @@ _TOKEN = re.compile(
     r"|\n(?:(?P<gap>(?=[ \t\r]*+\n))|(?P<heading>#{1,6}[ \t]))"
     r"|\[(?P<missing>MISSING_PAGE_[A-Z]{1,20}(?::\d{1,9})?\])"
 )
-_FENCE = re.compile(r"```(?P<info>[^\n]*)")  # if it begins a line
-_FENCE_INDENTS = frozenset({"", " ", "  ", "   "})
 _SPACE = re.compile(r"\s*")
 _PUNCTUATION = re.compile(r"[ \t]*+[.,;:]++(?=\s|\Z)")
 
@@ -147,7 +147,7 @@ def heading_title(text: str, block: Block) -> str:
 
 def _find_spans(text: str, begins_line: bool = True) -> tuple[list[Block], list[Span], int]:
     """Find the blocks that stand as they are (code, tables, display math, markers), inline math, and what is open."""
-    code, open_fence = _code_spans(text, begins_line)
+    code, open_fence = code_spans(text, begins_line)
     scanner = _Scanner()
     position = 0
     for start, end in code:
@@ -175,35 +175,6 @@ def _find_spans(text: str, begins_line: bool = True) -> tuple[list[Block], list[
             atoms.append(Block(_KINDS[kind], start, end))
             atoms_end = end
     return atoms, inline, min(open_fence, scanner.first_open(len(text)))
-
-
-def _code_spans(text: str, begins_line: bool) -> tuple[list[Span], int]:
-    """Return fenced code, fences included, and where the first fence stands that nothing closes; it is no code."""
-    fences = [fence for fence in _FENCE.finditer(text) if _begins_line(text, fence.start(), begins_line)]
-    closer_after: list[int | None] = [None] * len(fences)
-    closer: int | None = None
-    for index in reversed(range(len(fences))):
-        closer_after[index] = closer
-        if not fences[index]["info"].strip():
-            closer = index
-    spans: list[Span] = []
-    opened = len(text)
-    index = 0
-    while index < len(fences):
-        closing = closer_after[index]
-        if "`" not in fences[index]["info"]:
-            if closing is None:
-                opened = min(opened, fences[index].start())
-            else:
-                spans.append(Span(fences[index].start(), fences[closing].end()))
-                index = closing
-        index += 1
-    return spans, opened
-
-
-def _begins_line(text: str, position: int, text_begins_line: bool) -> bool:
-    line_start = text.rfind("\n", 0, position) + 1
-    return text[line_start:position] in _FENCE_INDENTS and (line_start > 0 or text_begins_line)
 
 
 class _Scanner:
