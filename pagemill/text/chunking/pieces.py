@@ -19,7 +19,7 @@ from pagemill.text.chunking.words import WHITE_SPACE, WordFinder
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-REMEMBERED_PIECES = 1 << 18  # in each memory, some 40 MB at most; then they are forgotten and counted anew
+REMEMBERED_PIECES = 1 << 16  # in each memory, some 10 MB at most; then they are forgotten and counted anew
 REMEMBERED_CHARACTERS = 64  # longer pieces hardly come twice
 
 # A text parts before every space that follows what is no white space, unless the text ends there.
