@@ -358,3 +358,8 @@ def test_text_before_the_first_heading_has_no_path() -> None:
 def test_a_heading_of_endless_length_is_shortened_in_the_path() -> None:
     ((title,),) = paths("# " + "word " * 10_000)
     assert len(title) <= 200
+
+
+@pytest.mark.parametrize(("item", "kind"), [("[EMAIL] writes", "list"), ("[12] Knuth", "references")])
+def test_a_mask_in_an_item_is_no_label_of_a_reference(item, kind):
+    assert [block.kind for block in parse_blocks(f"* {item}\n* {item}\n")] == [kind]

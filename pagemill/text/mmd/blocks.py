@@ -83,13 +83,14 @@ _PUNCTUATION = re.compile(r"[ \t]*+[.,;:]++(?=\s|\Z)")
 _FIGURE = r"(?:Figure|FIGURE|Fig\.|FIG\.|Plate|Scheme)[ \t]+[A-Z]?[0-9IVXLC]{1,6}[\w.-]{0,8}[ \t]?[:.]"
 _TABLE = r"(?:Table|TABLE|Tab\.)[ \t]+[A-Z]?[0-9IVXLC]{1,6}[\w.-]{0,8}[ \t]?[:.]"
 _FOOTNOTE = r"(?:Footnote[ \t]+[\w*]{1,4}[ \t]?:|\[\^\w{1,8}\]:)"
+_MASK = "(?:EMAIL|PHONE|IP)"  # stands where personal data stood, and is no label of a reference
 _LINE_START = re.compile(
     r"[ \t]*+(?:"
     r"(?P<heading>\#{1,6})[ \t]"
     rf"|(?P<footnote>{_FOOTNOTE})"
     rf"|(?P<figure_caption>{_FIGURE})"
     rf"|(?P<table_caption>{_TABLE})"
-    r"|(?P<references>[*+-][ \t]+\[[^\[\]\n]{1,24}\])"
+    rf"|(?P<references>[*+-][ \t]+\[(?!{_MASK}\])[^\[\]\n]{{1,24}}\])"
     r"|(?P<list>(?:[*+•-]|\d{1,3}[.)]|\([a-z0-9]{1,4}\))[ \t])"
     r")"
 )
