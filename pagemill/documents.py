@@ -1,7 +1,7 @@
 """Documents in the store: what is known of a book as JSON, and beside it the text, as plain Nougat Markdown."""
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from pagemill.manifest import Manifest
 from pagemill.records import BookRecord, Document, Drop
@@ -10,6 +10,11 @@ from pagemill.storage import Store
 DOCUMENTS_FOLDER = "documents"  # of a store: documents/<key>/<pdf>.json, .mmd and what goes with them
 DROPS_SUFFIX = ".drops.jsonl"
 READ_BYTES = 1 << 18
+
+
+def document_name(config_key: str, pdf_sha256: str) -> str:
+    """Return where the facts of a PDF's document lie, made under some configuration."""
+    return f"{DOCUMENTS_FOLDER}/{config_key}/{pdf_sha256}.json"
 
 
 def text_name(name: str) -> str:
@@ -27,11 +32,11 @@ def drops_name(name: str) -> str:
     return f"{name.removesuffix('.json')}{DROPS_SUFFIX}"
 
 
-def read_drops(store: Store, documents: Manifest[BookRecord]) -> Iterator[Drop]:
-    """Yield what rules left out of the books of a `clean_documents` manifest, pages and whole books."""
-    folder = f"{DOCUMENTS_FOLDER}/{documents.config_key}"
-    of_books = {drops_name(f"{folder}/{book.pdf_sha256}.json") for book in documents.rows}
-    yield from _read_drops(store, (name for name in store.names(folder) if name in of_books))
+def read_drops(store: Store, documents: Sequence[Manifest[BookRecord]]) -> Iterator[Drop]:
+    """Yield what rules left out of the books of `clean_documents` manifests, pages and whole books, each once."""
+    of_books = {drops_name(document_name(each.config_key, book.pdf_sha256)) for each in documents for book in each.rows}
+    for folder in sorted({name.rpartition("/")[0] for name in of_books}):
+        yield from _read_drops(store, (name for name in store.names(folder) if name in of_books))
 
 
 def read_all_drops(store: Store) -> Iterator[Drop]:

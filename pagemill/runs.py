@@ -92,16 +92,8 @@ def run_pages(store: Store, run: Run) -> Iterator[PageRecord]:
 
 def run_drops(store: Store, run: Run) -> Iterator[Drop]:
     """Yield what the profile's rules left out, pages and books, of each PDF once."""
-    seen: set[str] = set()
-    for shard in run.shards:
-        if "clean_documents" not in shard.manifests:
-            continue
-        here: set[str] = set()
-        for drop in read_drops(store, shard.manifests["clean_documents"]):
-            if drop.pdf_sha256 not in seen:
-                here.add(drop.pdf_sha256)
-                yield drop
-        seen |= here
+    stage = "clean_documents"
+    yield from read_drops(store, [shard.manifests[stage] for shard in run.shards if stage in shard.manifests])
 
 
 def read_run_ledger(folder: Path) -> Iterator[PageRecord]:

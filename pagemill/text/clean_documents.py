@@ -1,12 +1,11 @@
 """The stage that makes of each book's page ledger one clean, judged document."""
 
 import dataclasses
-import logging
 from collections import Counter
 from collections.abc import Sequence
 
 from pagemill import __version__
-from pagemill.documents import drops_name, read_facts, signature_name, write_document
+from pagemill.documents import document_name, drops_name, read_facts, signature_name, write_document
 from pagemill.manifest import Manifest, Outcome, Stage
 from pagemill.progress import track
 from pagemill.records import (
@@ -29,7 +28,6 @@ from pagemill.text.judging.quality import is_missing
 CLEAN = Stage("clean_documents", 3, BookRecord)
 
 _ID_CHARACTERS = 32
-log = logging.getLogger("pagemill")
 
 
 def clean_documents(
@@ -81,21 +79,20 @@ class _Shard:
 
     def clean(self, book: BookRecord, pdf: PdfRecord) -> BookRecord:
         """Make a book's document, unless the store has it, and return its row."""
-        name = f"documents/{self.config_key}/{book.pdf_sha256}.json"
-        if not self.store.exists(name):
-            left_out = self._make(name, book, pdf)
-            if left_out:
-                return left_out
-        self.counts.update(_counts(read_facts(self.store, name)))
+        name = document_name(self.config_key, book.pdf_sha256)
+        found = read_facts(self.store, name) if self.store.exists(name) else self._make(name, book, pdf)
+        if isinstance(found, BookRecord):
+            return found
+        self.counts.update(_counts(found))
         return BookRecord(book.pdf_sha256, name, 1, Status.OK)
 
-    def _make(self, name: str, book: BookRecord, pdf: PdfRecord) -> BookRecord | None:
-        """Write a book's document and what goes with it; return the row of a book that has none."""
+    def _make(self, name: str, book: BookRecord, pdf: PdfRecord) -> Document | BookRecord:
+        """Write a book's document and what goes with it, and return it, or the row of a book that has none."""
         pages = self._read_pages(book)
         cleaned = clean([page.text for page in pages], **dataclasses.asdict(self.profile.cleaning))
-        judged = judge(cleaned, self.profile, ledger=pages, pdf_sha256=book.pdf_sha256)
         if not _has_words(cleaned.text):
             return _left_out(book, Reason.NO_TEXT, _why_no_text(book))
+        judged = judge(cleaned, self.profile, ledger=pages, pdf_sha256=book.pdf_sha256)
         if judged.drops:
             self.store.write_jsonl(drops_name(name), (drop.to_dict() for drop in judged.drops))
         if judged.dropped_by or not _has_words(judged.text):
@@ -105,7 +102,7 @@ class _Shard:
         document = self._document(pdf, pages, judged)
         self.store.write_json(signature_name(name), sign(document).to_dict())
         write_document(self.store, name, document)
-        return None
+        return document
 
     def _read_pages(self, book: BookRecord) -> list[PageRecord]:
         """Return a book's pages in order; a PDF that could not be opened (page 0) has none."""

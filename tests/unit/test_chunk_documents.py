@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from pagemill.documents import write_document
 from pagemill.errors import UserError
@@ -26,6 +25,7 @@ from pagemill.records import (
 from pagemill.storage import Store, digest
 from pagemill.text import chunk_documents, chunk_file
 from pagemill.text.chunking.tokens import load_tokenizer
+from tests.bytewise import bytewise_tokenizer
 
 PAGES = (
     "# Elements\n\nA point is that which has no part. A line is breadthless length.\n\n",
@@ -70,10 +70,7 @@ def checkpoint(tmp_path: Path) -> Path:
     """A folder with a tokenizer that makes one token of each byte."""
     folder = tmp_path / "tiny-checkpoint"
     folder.mkdir()
-    vocabulary = {character: index for index, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    bytewise_tokenizer().save(str(folder / "tokenizer.json"))
     return folder
 
 

@@ -167,7 +167,7 @@ def test_a_book_that_breaks_a_rule_has_no_document_but_a_reason_and_an_excerpt(s
     assert (row.result, row.status, row.reason) == ("", Status.SKIPPED, Reason.FILTERED)
     assert row.detail == "no_text: characters 7 is below 20"
     assert (manifest.counts["documents"], manifest.counts["dropped_by_no_text"]) == (0, 1)
-    (drop,) = read_drops(store, manifest)
+    (drop,) = read_drops(store, [manifest])
     assert (drop.pdf_sha256, drop.page, drop.rule, drop.excerpt) == ("b", 0, "no_text", "Title 12")
 
 
@@ -178,7 +178,7 @@ def test_a_page_that_breaks_a_rule_leaves_the_text_and_the_rest_stays(store):
     assert found.page_dropped == ("", "", "", "", "loop_residue_page")
     assert found.page_ends[-1] == found.page_ends[-2] == len(found.text)
     assert (manifest.counts["pages_dropped"], manifest.counts["dropped_by_loop_residue_page"]) == (1, 1)
-    assert [(drop.page, drop.rule) for drop in read_drops(store, manifest)] == [(5, "loop_residue_page")]
+    assert [(drop.page, drop.rule) for drop in read_drops(store, [manifest])] == [(5, "loop_residue_page")]
 
 
 def test_personal_data_is_masked_and_counted(store):

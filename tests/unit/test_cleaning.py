@@ -17,8 +17,8 @@ from pagemill.text.cleaning.book import clean
 from pagemill.text.cleaning.heads import remove_running_lines
 from pagemill.text.cleaning.loops import remove_loop_at_end, remove_repeated_lines
 from pagemill.text.cleaning.scrubbing import collapse_gaps, remove_markers, repair
+from pagemill.text.cleaning.tagging import tag_pages
 from pagemill.text.judging.quality import latex_errors, shares
-from pagemill.text.judging.tagging import tag_pages
 
 TABLE = (
     "\\begin{table}\n\\begin{tabular}{l r} \\hline a-b & 1 \\\\ c  d & 2 \\\\ \\hline\\end{tabular}\n\\end{table}\n"

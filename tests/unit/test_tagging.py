@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagemill.text.judging.tagging import TAGS, tag_pages
+from pagemill.text.cleaning.tagging import TAGS, tag_pages
 
 BODY = "## 1 Rain\n\nIt rains on the harbour, and the captain thinks of the year 1897 and of what he saw in it."
 BOOKS = {  # title, preface, contents, references and index as each language heads them

@@ -9,13 +9,11 @@ from typing import NamedTuple
 from pagemill.text.chunking.packing import Pack, Part, Reason, next_pack, shortened
 from pagemill.text.chunking.tokens import TokenCounter
 from pagemill.text.chunking.units import Cutter, Unit, bound_groups
-from pagemill.text.mmd.blocks import Block, BlockKind, Layout, Span, parse_part
+from pagemill.text.mmd.blocks import ITEMIZED, WHOLE, Block, BlockKind, Layout, Span, parse_part
 from pagemill.text.mmd.sections import Trail, sections
 from pagemill.text.mmd.sentences import sentence_starts
 
 _OVERLAPPED = frozenset({BlockKind.PARAGRAPH, BlockKind.LIST, BlockKind.FOOTNOTE, BlockKind.REFERENCES})
-_ITEMIZED = frozenset({BlockKind.LIST, BlockKind.REFERENCES})
-_WHOLE = frozenset({BlockKind.DISPLAY_MATH, BlockKind.TABLE, BlockKind.CODE})
 _SPACE_CHARACTERS = 1000  # of white space before a block, in which a line's end is looked for
 
 
@@ -152,7 +150,7 @@ class _WindowCutter:
             settled = starts[min(bisect_right(starts, opened), len(starts) - 1) - 1] if len(starts) > 1 else 0
             if settled >= half:
                 return settled
-        if self._block_at(half).kind in _WHOLE and not self.window.largest:
+        if self._block_at(half).kind in WHOLE and not self.window.largest:
             return None
         return min(opened, length - half // 2)
 
@@ -243,7 +241,7 @@ class _WindowCutter:
         block = self._block_at(part.unit.start)
         if block.start == part.unit.start:
             return part.opens or block.kind is not BlockKind.HEADING
-        return block.kind not in _WHOLE and block.end - block.start > len(self.text) // 2
+        return block.kind not in WHOLE and block.end - block.start > len(self.text) // 2
 
     def _block_at(self, position: int) -> Block:
         return self.blocks[bisect_right(self.block_starts, position) - 1]
@@ -257,7 +255,7 @@ class _WindowCutter:
         section, opens = (following or self.parts[-1]).section, following is not None and following.opens
         block = self._block_at(end)
         if block.start < end:
-            begins_line = block.kind in _ITEMIZED and self.text[end - 1] == "\n"
+            begins_line = block.kind in ITEMIZED and self.text[end - 1] == "\n"
         else:
             before = self.text[max(0, end - _SPACE_CHARACTERS) : end]
             begins_line = "\n" in before[len(before.rstrip()) :]

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pagemill.text.chunking.tokens import TokenCounter
-from pagemill.text.mmd.blocks import TABLE_ENVIRONMENTS, Block, BlockKind, Layout, Span
+from pagemill.text.mmd.blocks import ITEMIZED, TABLE_ENVIRONMENTS, WHOLE, Block, BlockKind, Layout, Span
 from pagemill.text.mmd.sections import Section
 from pagemill.text.mmd.sentences import inside, sentence_starts
 
@@ -23,8 +23,6 @@ _WORD = re.compile(r"[^\s]++(?![\x1c-\x1f])")  # what ends at white space by eve
 LATE_SHARE = 0.7  # of what fits; from there on a pause is preferred to a word's end
 
 _INTRODUCING = frozenset({BlockKind.PARAGRAPH, BlockKind.LIST, BlockKind.FOOTNOTE, BlockKind.DISPLAY_MATH})
-_ITEMIZED = frozenset({BlockKind.LIST, BlockKind.REFERENCES})
-_WHOLE = frozenset({BlockKind.DISPLAY_MATH, BlockKind.TABLE, BlockKind.CODE})
 
 _TABULAR = TABLE_ENVIRONMENTS - {"table", "table*", "sidewaystable", "wraptable"}  # those that hold rows themselves
 
@@ -167,7 +165,7 @@ class Cutter:
             repeat_tokens = self._repeat_tokens(run[0].repeat)
             repeat = (run[0].repeat, repeat_tokens) if tokens + repeat_tokens <= self.max_tokens else ("", 0)
             yield Unit(run[0].start, last.end, tokens, *repeat)
-        elif len(run) > 1 and (last.kind in _WHOLE or run[0].kind in _WHOLE):
+        elif len(run) > 1 and (last.kind in WHOLE or run[0].kind in WHOLE):
             yield from self._units_of_run(run[:-1], counts[:-1])
             yield from self._units_of_run(run[-1:], counts[-1:])
         elif last.kind is BlockKind.DISPLAY_MATH:
@@ -181,7 +179,7 @@ class Cutter:
                 yield _Piece(block.start, block.end, block.kind, holds_next=following is not None)
             elif block.kind is BlockKind.TABLE and count > self.max_tokens:
                 yield from self._rows(block)
-            elif block.kind in _WHOLE and (block.kind is not BlockKind.CODE or count <= self.max_tokens):
+            elif block.kind in WHOLE and (block.kind is not BlockKind.CODE or count <= self.max_tokens):
                 yield _Piece(block.start, block.end, block.kind)
             else:
                 cuts = [*self._cuts(block), block.end]
@@ -190,7 +188,7 @@ class Cutter:
 
     def _cuts(self, block: Block) -> Iterator[int]:
         """Yield where the lines of code, the items of a list or the sentences of a text begin."""
-        if block.kind is BlockKind.CODE or block.kind in _ITEMIZED:
+        if block.kind is BlockKind.CODE or block.kind in ITEMIZED:
             pattern = _LINE if block.kind is BlockKind.CODE else _ITEM
             ends = (match.end() for match in pattern.finditer(self.text, block.start, block.end))
             yield block.start

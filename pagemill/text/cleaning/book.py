@@ -11,8 +11,8 @@ from pagemill.text.cleaning.latex import Repaired, repair_latex
 from pagemill.text.cleaning.loops import LOOP_REPEATS, remove_loop_at_end, remove_repeated_lines
 from pagemill.text.cleaning.scrubbing import collapse_gaps, remove_markers, repair
 from pagemill.text.cleaning.spaces import JoinedForms, restore_spaces
+from pagemill.text.cleaning.tagging import tag_pages
 from pagemill.text.cleaning.words import Words
-from pagemill.text.judging.tagging import tag_pages
 
 _MAX_PASSES = 10  # one changes the text, the next finds nothing left to change; more are rare
 

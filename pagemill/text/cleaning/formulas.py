@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pagemill.text.mmd.blocks import MATH_ENVIRONMENTS, TABLE_ENVIRONMENTS, Block, BlockKind, Layout, Span
+from pagemill.text.mmd.blocks import ITEMIZED, MATH_ENVIRONMENTS, TABLE_ENVIRONMENTS, Block, BlockKind, Layout, Span
 
 _EDGE = re.compile(r"\\\\|\\(?P<edge>begin|end)\{(?P<name>[A-Za-z]{1,20}\*?)\}")
 _DELIMITER = re.compile(r"\\\\|\\(?P<delimiter>[()\[\]])")
@@ -18,7 +18,6 @@ _COMMAND = re.compile(r"\\[A-Za-z]+")
 _PROSE = re.compile(r"[^\W\d_]{3}|(?<!\S)(?!d)[^\W\d_]{2}(?!\S)")
 
 _NO_PARAGRAPHS = frozenset({BlockKind.CODE, BlockKind.DISPLAY_MATH, BlockKind.MISSING_PAGE})
-_LISTS = frozenset({BlockKind.LIST, BlockKind.REFERENCES})
 
 
 class Piece(NamedTuple):
@@ -125,7 +124,7 @@ def _unclosed_formulas(text: str, layout: Layout, tables: list[Span]) -> tuple[l
             following = tokens[index + 1] if index + 1 < len(tokens) else None
             end = following.start() if following else gap.end
             is_last = following["delimiter"] == "[" if following else gap.is_last
-            line_end = text.find("\n", token.end(), end) if block.kind in _LISTS else -1
+            line_end = text.find("\n", token.end(), end) if block.kind in ITEMIZED else -1
             if line_end >= 0:
                 end, is_last = line_end, True
             piece = _close(text, token, end) if is_last else None

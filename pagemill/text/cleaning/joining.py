@@ -10,9 +10,8 @@ from typing import NamedTuple
 from pagemill.text.cleaning.joints import cuts_word
 from pagemill.text.cleaning.passages import arrange
 from pagemill.text.cleaning.words import Words
-from pagemill.text.mmd.blocks import BlockKind, Layout, Span, parse_layout
+from pagemill.text.mmd.blocks import WHOLE, Layout, Span, parse_layout
 
-PROTECTED = frozenset({BlockKind.DISPLAY_MATH, BlockKind.TABLE, BlockKind.CODE})
 SOFT_HYPHEN = "\u00ad"
 HYPHENS = ("-", "\u2010")
 _ALL_HYPHENS = (*HYPHENS, SOFT_HYPHEN)
@@ -122,7 +121,7 @@ def join_pages(pages: Sequence[str], words: Mapping[str, int]) -> Joined:
 
 def protected_spans(layout: Layout) -> list[Span]:
     """Return where a text must stay as it is, in order: mathematics, tables and code."""
-    blocks = [Span(block.start, block.end) for block in layout.blocks if block.kind in PROTECTED]
+    blocks = [Span(block.start, block.end) for block in layout.blocks if block.kind in WHOLE]
     return sorted(blocks + layout.inline_math)
 
 

@@ -239,7 +239,7 @@ def _check_bound(
 def _check_words(figure: str, words: tuple[str, ...], place: str) -> None:
     """Check the languages and tags that a condition names."""
     from pagemill.language import known_languages
-    from pagemill.text.judging.tagging import TAGS
+    from pagemill.text.cleaning.tagging import TAGS
 
     known: dict[str, Callable[[], frozenset[str]]] = {"language": known_languages, "tag": lambda: frozenset(TAGS)}
     for word in words:

@@ -9,8 +9,8 @@ from pagemill.language import UNDETERMINED
 from pagemill.records import PageQuality, PageRecord, Quality, Status
 from pagemill.text.cleaning.book import Removed
 from pagemill.text.cleaning.latex import Repaired
+from pagemill.text.cleaning.tagging import BODY
 from pagemill.text.judging.garbage import garbage_score
-from pagemill.text.judging.tagging import BODY
 from pagemill.text.mmd.blocks import BlockKind, Layout, Span, math_spans, parse_blocks
 from pagemill.text.mmd.prose import layout_beside_prose
 
@@ -49,7 +49,7 @@ def page_quality(
         layout: What `parse_layout` or `layout_beside_prose` says of it, where that is known already.
         language: What `pagemill.text.judging.language.detect` says of it.
         language_score: Likewise, 0 to 1.
-        tag: What the page is, as `pagemill.text.judging.tagging` names it.
+        tag: What the page is, as `pagemill.text.cleaning.tagging` names it.
         loop_lines: Repeats that cleaning took out of the page.
         read: The page as it was read, for its agreement and for the errors of its LaTeX before the repair.
     """

@@ -30,6 +30,10 @@ class BlockKind(enum.StrEnum):
     MISSING_PAGE = "missing_page"
 
 
+WHOLE = frozenset({BlockKind.DISPLAY_MATH, BlockKind.TABLE, BlockKind.CODE})  # neither changed nor cut lightly
+ITEMIZED = frozenset({BlockKind.LIST, BlockKind.REFERENCES})
+
+
 class Span(NamedTuple):
     """A half-open range of characters."""
 

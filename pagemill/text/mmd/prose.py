@@ -1,8 +1,8 @@
 """The prose of a text: its words without mathematics, tables, code and markers of missing pages."""
 
-from pagemill.text.mmd.blocks import BlockKind, Layout, parse_layout
+from pagemill.text.mmd.blocks import WHOLE, BlockKind, Layout, parse_layout
 
-_NO_PROSE = frozenset({BlockKind.DISPLAY_MATH, BlockKind.TABLE, BlockKind.CODE, BlockKind.MISSING_PAGE})
+_NO_PROSE = WHOLE | {BlockKind.MISSING_PAGE}
 _MARKS = ("\\", "```", "[MISSING_PAGE_")  # without any of these, a text is prose from end to end
 
 
