@@ -15,7 +15,7 @@ from pagemill.errors import UserError
 CALL_ATTEMPTS = 8
 CONFLICT_ATTEMPTS = 5
 LONGEST_WAIT_SECONDS = 300.0  # the Hub counts requests in windows of five minutes
-BACKOFF = tenacity.wait_exponential_jitter(multiplier=1, max=60, jitter=1)
+BACKOFF = tenacity.wait_exponential_jitter(max=60, jitter=1)
 
 RATE_LIMIT_EXHAUSTED = re.compile(r"\br=0;\s*t=(?P<seconds>\d+)")  # `"api";r=0;t=55`: nothing left for 55 seconds
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
