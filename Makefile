@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help demo test lint format compile lock bench bench-ocr bench-text clean
+.PHONY: help demo test lint format compile lock bench bench-ocr bench-text infra clean
 
 help:  ## Show this help.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -40,6 +40,14 @@ bench-ocr: .venv/test-ready  ## Measure the reading of pages alone.
 bench-text: .venv/test-ready  ## Measure cleaning, chunking, languages and duplicates alone.
 	$(BIN)/python -m benchmarks.text
 	for name in languages garbage dedup; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+infra: .venv/infra/ready  ## Check the Terraform in infra/.
+	.venv/infra/bin/python infra/check.py
+
+.venv/infra/ready: infra/requirements.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv/infra
+	.venv/infra/bin/pip install --quiet -r $<
+	@touch $@
 
 clean:  ## Remove what the demo made.
 	rm -rf out
