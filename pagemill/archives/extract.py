@@ -50,8 +50,8 @@ def extract_pdfs(
     Args:
         fetched: archives in the store, as `fetch_archives` left them.
         store: where PDFs and rows go.
-        passwords: file (path or URI) of passwords, one a line, or `env:NAME`. They are tried in order.
-            Its name is recorded, its content never.
+        passwords: file (path or URI) of passwords, one a line, or a secret: `env:NAME` or
+            `secret:projects/P/secrets/S`. They are tried in order. Its name is recorded, its content never.
         max_members: the most members read of an archive.
         max_member_bytes: the largest member unpacked.
         max_archive_bytes: the most bytes unpacked of an archive, those of archives inside it included.

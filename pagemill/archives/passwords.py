@@ -1,13 +1,11 @@
-"""Passwords for archives: read from a mounted file or the environment, and never written anywhere."""
+"""Passwords for archives: read from a mounted file or a secret, and never written anywhere."""
 
-import os
 from collections.abc import Iterator
 
 import fsspec
 
 from pagemill.errors import UserError
-
-ENVIRONMENT_PREFIX = "env:"
+from pagemill.secrets import is_reference, read_secret
 
 
 class Passwords:
@@ -29,22 +27,18 @@ class Passwords:
 
 
 def read_passwords(where: str) -> Passwords:
-    """Read passwords, one a line, from a UTF-8 file (path or URI) or, as `env:NAME`, from a variable.
+    """Read passwords, one a line, from a UTF-8 file (path or URI) or a secret that `pagemill.secrets` reads.
+
+    Args:
+        where: The file, `env:NAME` or `secret:projects/P/secrets/S`; "" for no passwords.
 
     Raises:
-        UserError: the file or the variable is not there, or is not UTF-8.
+        UserError: The file or the secret is not there or may not be read, or is not UTF-8.
     """
     if not where:
         return Passwords()
-    text = _from_environment(where) if where.startswith(ENVIRONMENT_PREFIX) else _from_file(where)
+    text = read_secret(where) if is_reference(where) else _from_file(where)
     return Passwords(tuple(dict.fromkeys(line for line in text.splitlines() if line)))
-
-
-def _from_environment(where: str) -> str:
-    value = os.environ.get(where.removeprefix(ENVIRONMENT_PREFIX))
-    if value is None:
-        raise UserError(where, "is not set", "set the environment variable that holds the passwords")
-    return value
 
 
 def _from_file(where: str) -> str:

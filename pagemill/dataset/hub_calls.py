@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 import tenacity
 
 from pagemill.errors import UserError
+from pagemill.secrets import check_reference, read_secret
+
+HUB_TOKEN = "env:HF_TOKEN"  # the name of the secret; where it is not set, the Hub's own login counts
 
 CALL_ATTEMPTS = 8
 CONFLICT_ATTEMPTS = 5
@@ -29,10 +32,7 @@ CONNECTION_ERRORS = frozenset(  # by name: which library is underneath depends o
         "httpx2.TransportError",
     }
 )
-MENDS = {
-    401: ("the Hub does not accept the token", "set HF_TOKEN to a valid token that may write, or log in again"),
-    403: ("the token may not write there", "use a token with write access, or another user or name"),
-}
+REFUSALS = (401, 403)
 
 log = logging.getLogger("pagemill")
 Result = TypeVar("Result")
@@ -52,8 +52,29 @@ def on_latest_head(update: Callable[[], Result]) -> Result:
     return _repeating(lambda error: status_of(error) == CONFLICT_STATUS, CONFLICT_ATTEMPTS)(update)
 
 
+def hub_token(target: str, hf_token: str) -> str:
+    """Read the token that a publication signs in with.
+
+    Args:
+        target: What is published to.
+        hf_token: Name of the secret.
+
+    Raises:
+        UserError: No secret is named, there is none of that name, or it may not be read.
+    """
+    from huggingface_hub import get_token
+
+    check_reference(hf_token, "hf_token")
+    token = get_token() if hf_token == HUB_TOKEN else read_secret(hf_token).strip()
+    if not token:
+        raise UserError(
+            target, "no token for the Hub", f"{_where_it_goes(hf_token)} a token that may write{_or_log_in(hf_token)}"
+        )
+    return token
+
+
 @contextmanager
-def explained(target: str) -> Iterator[None]:
+def explained(target: str, hf_token: str) -> Iterator[None]:
     """Turn what the user can mend into a `UserError` about the target; other errors pass."""
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
@@ -64,15 +85,33 @@ def explained(target: str) -> Iterator[None]:
     except OfflineModeIsEnabled:
         raise UserError(target, "the Hub is switched off", "unset HF_HUB_OFFLINE, or publish to a folder") from None
     except Exception as error:
-        if (status := status_of(error)) not in MENDS:
+        if (status := status_of(error)) not in REFUSALS:
             raise
-        raise UserError(target, *MENDS[status]) from error
+        raise UserError(target, *_refusal(status, hf_token)) from error
 
 
 def status_of(error: BaseException | None) -> int | None:
     """Return the HTTP status behind an error; None when no server answered."""
     answer = _response(error)
     return None if answer is None else int(answer.status_code)
+
+
+def _refusal(status: int, hf_token: str) -> tuple[str, str]:
+    """Return why the Hub refuses, and the mend."""
+    if status == 403:
+        return "the token may not write there", "use a token with write access, or another user or name"
+    where = f"{_where_it_goes(hf_token)} a valid token that may write{_or_log_in(hf_token, ' again')}"
+    return "the Hub does not accept the token", where
+
+
+def _where_it_goes(hf_token: str) -> str:
+    """Return how a mend begins: "set HF_TOKEN to", or the secret's name."""
+    prefix, _, name = hf_token.partition(":")
+    return f"set {name} to" if prefix == "env" else f"add to {name}"
+
+
+def _or_log_in(hf_token: str, again: str = "") -> str:
+    return f", or log in{again}" if hf_token == HUB_TOKEN else ""
 
 
 def _repeating(may_repeat: Callable[[BaseException], bool], attempts: int) -> tenacity.Retrying:

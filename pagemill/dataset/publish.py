@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pagemill.dataset.hub_calls import explained, on_latest_head, patiently, status_of
+from pagemill.dataset.hub_calls import HUB_TOKEN, explained, hub_token, on_latest_head, patiently, status_of
 from pagemill.errors import UserError
 from pagemill.manifest import Manifest
 from pagemill.progress import track
 from pagemill.records import DatasetFile, Publication
+from pagemill.secrets import check_reference
 from pagemill.storage import COPY_BYTES, Store, digest, file_sha256
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ def publish_dataset(
     publish: str,
     private: bool = True,
     message: str = "Publish the dataset",
+    hf_token: str = HUB_TOKEN,
 ) -> Publication:
     """Bring a repository on the Hub, or a folder, to the content of a dataset.
 
     What is there already is not sent again, and files of an earlier publication that are no longer
     part of the dataset are removed. On the Hub all of it is one commit, or none when nothing changed;
-    the JSONL copies go to folders only. The Hub's token comes from HF_TOKEN or the Hub's own login,
-    its address from HF_ENDPOINT.
+    the JSONL copies go to folders only. The Hub's address comes from HF_ENDPOINT.
 
     Args:
         dataset: The manifest of the built dataset.
@@ -55,6 +56,8 @@ def publish_dataset(
         private: Whether a repository that has to be created is private. A public repository that
             exists is never published to while this is true; a private one stays private.
         message: Title of the commit.
+        hf_token: Name of the secret with the Hub's token: `env:NAME` or `secret:projects/P/secrets/S`. Where
+            HF_TOKEN is not set, the Hub's own login counts.
 
     Returns:
         Where the dataset is, under which revision (commit, or digest of the folder's file list), and
@@ -64,18 +67,26 @@ def publish_dataset(
         UserError: The target cannot be understood or written to, or the Hub refuses the token.
     """
     if publish.startswith("hf://"):
-        return _publish_to_hub(dataset, store, publish, private, message)
+        return _publish_to_hub(dataset, store, publish, private, message, hf_token)
     return _publish_to_folder(dataset, store, publish)
 
 
-def check_target(publish: str) -> None:
-    """Say before anything is made whether it could be published there, as far as this is known without asking.
+def check_target(publish: str, hf_token: str = HUB_TOKEN, *, here: bool = True) -> None:
+    """Say before anything is made whether it could be published there, as far as this is known without asking the Hub.
+
+    Args:
+        publish: As `publish_dataset` takes it.
+        hf_token: Likewise.
+        here: Whether it is this machine that will publish: then the secret has to be there.
 
     Raises:
-        UserError: The target cannot be understood, or is on the Hub and there is no token.
+        UserError: The target cannot be understood, no secret is named, or it is not there.
     """
+    check_reference(hf_token, "hf_token")
     if publish.startswith("hf://"):
         _hub_target(publish)
+        if here:
+            hub_token(publish, hf_token)
     else:
         _folder_target(publish)
 
@@ -84,11 +95,11 @@ def check_target(publish: str) -> None:
 
 
 def _publish_to_hub(
-    dataset: Manifest[DatasetFile], store: Store, publish: str, private: bool, message: str
+    dataset: Manifest[DatasetFile], store: Store, publish: str, private: bool, message: str, hf_token: str
 ) -> Publication:
     files = [file for file in dataset.rows if not file.path.startswith(f"{STORE_ONLY_FOLDER}/")]
-    with explained(publish):
-        repository = _HubRepository(publish, store)
+    with explained(publish, hf_token):
+        repository = _HubRepository(publish, store, hf_token)
         description = f"From {dataset.name}"
         revision = on_latest_head(lambda: repository.update(files, private, message, description))
     sent = [file.size_bytes for file in files if file.path in repository.additions]
@@ -98,13 +109,13 @@ def _publish_to_hub(
 class _HubRepository:
     """A branch of a dataset repository, and what this publication has sent to it so far."""
 
-    def __init__(self, publish: str, store: Store) -> None:
+    def __init__(self, publish: str, store: Store, hf_token: str) -> None:
         from huggingface_hub import HfApi
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
         target = _hub_target(publish)
         disable_progress_bars()  # ours shows the shards
-        self.api = HfApi()
+        self.api = HfApi(token=hub_token(publish, hf_token))
         self.name, self.branch, self.store = target["name"], target["branch"] or "main", store
         self.uri = f"hf://datasets/{self.name}" + (f"@{self.branch}" if target["branch"] else "")
         self.additions: dict[str, CommitOperationAdd] = {}
@@ -194,13 +205,9 @@ class _HubRepository:
 
 
 def _hub_target(publish: str) -> re.Match[str]:
-    from huggingface_hub import get_token
-
     target = HUB_TARGET.fullmatch(publish)
     if target is None:
         raise UserError(publish, "not a dataset on the Hub", "write hf://<user>/<name> or …@<branch>")
-    if get_token() is None:
-        raise UserError(publish, "no token for the Hub", "set HF_TOKEN to a token that may write, or log in")
     return target
 
 
