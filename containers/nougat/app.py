@@ -6,8 +6,9 @@ Start it with `python containers/nougat/app.py`; the environment says how it run
     POST <AIP_PREDICT_ROUTE>  {"instances": [{"gcs_uri": "gs://bucket/book.pdf", "pages": "1-5"}, {"b64": "..."}]}
 
 and its answer `{"predictions": [{"pdf_sha256": ..., "num_pages": ..., "status": ..., "reason": ..., "detail": ...,
-"pages": [...]}]}`: one an instance, with the page records (`pagemill.records.PageRecord`) in order, or `failed` with
-the reason why its PDF cannot be read; a bad instance leaves the others of its request alone.
+"config": {...}, "pages": [...]}]}`: one an instance, with the page records (`pagemill.records.PageRecord`) in order, or
+`failed` with the reason why its PDF cannot be read; a bad instance leaves the others of its request alone. "config"
+says what reads the pages (`pagemill.ocr.serving.config.EngineConfig`).
 
 Batch prediction works with JSON Lines or BigQuery (`{"gcs_uri": ...}`, "pages" if need be), with a list of files or
 TFRecord (Vertex AI sends `{"b64": ...}`) and with CSV (the URI, then the pages). Vertex AI lets online requests be no
@@ -36,6 +37,7 @@ from starlette.requests import ClientDisconnect
 
 from pagemill.errors import UserError
 from pagemill.ocr.serving.answers import Answerer, Fetching, Prediction
+from pagemill.ocr.serving.config import config_of
 from pagemill.ocr.serving.instance import Kit
 from pagemill.ocr.serving.kits import kits_for
 from pagemill.ocr.serving.metrics import Metrics
@@ -91,10 +93,11 @@ async def _serve(settings: Settings, kits: list[Kit], folder: Path) -> int:
     def fail_soon(error: UserError) -> None:
         loop.call_soon_threadsafe(fail, error)
 
+    config = config_of(settings, kits[0].prepare.checkpoint)
     fetching = Fetching(settings.uri_schemes, settings.max_pdf_bytes, settings.fetch_limit_seconds)
     with (
         Instances(kits, fail_soon, stall_limit_seconds=settings.stall_limit_seconds) as instances,
-        contextlib.closing(Answerer(instances, settings.engine, fetching, folder)) as answerer,
+        contextlib.closing(Answerer(instances, config, fetching, folder)) as answerer,
     ):
         service = Service(settings, instances, answerer, Metrics(instances))
         server = _Server(settings, service)

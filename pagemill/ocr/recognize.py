@@ -110,8 +110,7 @@ def recognize_pages(
     def body() -> Outcome[BookRecord]:
         _keep_tokenizer(plan, store)
         settings["figures"] = [read_books(Assignment(pdfs, store, each), store) for each in plan.rounds]
-        _write_ledgers(pdfs, store, plan)
-        return _outcome(pdfs.rows, store, plan.folder)
+        return written_ledgers(pdfs, store, plan)
 
     return RECOGNIZE.once(store, [pdfs], plan.parameters, body, settings)
 
@@ -120,6 +119,12 @@ def _keep_tokenizer(plan: Plan, store: Store) -> None:
     """Keep the checkpoint's tokenizer for those who measure chunks where the checkpoint is out of reach."""
     if not store.exists(plan.tokenizer):
         store.write_bytes(plan.tokenizer, (plan.checkpoint.path / "tokenizer.json").read_bytes())
+
+
+def written_ledgers(pdfs: Manifest[PdfRecord], store: Store, plan: Plan) -> Outcome[BookRecord]:
+    """Make the ledgers that the store lacks of books that were read, and return what the stage does."""
+    _write_ledgers(pdfs, store, plan)
+    return _outcome(pdfs.rows, store, plan.folder)
 
 
 def _write_ledgers(pdfs: Manifest[PdfRecord], store: Store, plan: Plan) -> None:

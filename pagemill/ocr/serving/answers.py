@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pagemill.children import Answer, Crew
-from pagemill.ocr.engine import PageOrder, failed
+from pagemill.ocr.engine import PageOrder, Rendering, failed
 from pagemill.ocr.line import Reading
+from pagemill.ocr.serving.config import EngineConfig
 from pagemill.ocr.serving.pool import Instances
 from pagemill.ocr.serving.wanted import BadInstance, Fault, PageRange, Wanted, check_uri, parse_instance
 from pagemill.pages.document import Examination, PdfFacts, examine
@@ -30,6 +31,7 @@ MAX_PAGE_POINTS = 14_400.0  # the largest page that Acrobat makes
 class Prediction:
     """The answer to one instance: what is wrong with its PDF as a whole, or the records of its pages in order."""
 
+    config: EngineConfig
     pdf_sha256: str = ""
     num_pages: int = 0
     status: Status = Status.OK
@@ -69,6 +71,7 @@ class _Opened:
     sha256: str
     num_pages: int
     inspections: tuple[PageInspection, ...]  # of these pages
+    rendering: Rendering
 
 
 class Answerer:
@@ -76,13 +79,13 @@ class Answerer:
 
     Args:
         instances: What reads the pages.
-        engine: The name that page records give.
+        config: What the instances read with.
         fetching: The limits for PDFs by URI.
         folder: Where PDFs lie while they are read.
     """
 
-    def __init__(self, instances: Instances, engine: str, fetching: Fetching, folder: Path) -> None:
-        self.instances, self.engine, self.fetching, self.folder = instances, engine, fetching, folder
+    def __init__(self, instances: Instances, config: EngineConfig, fetching: Fetching, folder: Path) -> None:
+        self.instances, self.config, self.fetching, self.folder = instances, config, fetching, folder
         self.examiners = Crew(
             examine,
             workers=EXAMINERS,
@@ -123,16 +126,17 @@ class Answerer:
         try:
             wanted, sha256 = await loop.run_in_executor(self.fetchers, self._fetch, instance, pages, path)
         except BadInstance as error:
-            return Prediction(status=Status.FAILED, reason=error.fault, detail=error.detail)
+            return Prediction(self.config, status=Status.FAILED, reason=error.fault, detail=error.detail)
         examination = Examination(str(path), MAX_PDF_PAGES, MAX_PAGE_POINTS, with_text=False)
         facts, inspections = _facts(await self._examined(examination))
         if facts.reason is not None:
-            return Prediction(sha256, facts.num_pages, Status.FAILED, facts.reason, facts.detail)
+            return Prediction(self.config, sha256, facts.num_pages, Status.FAILED, facts.reason, facts.detail)
         try:
             numbers = wanted.pages.of(facts.num_pages)
         except BadInstance as error:
-            return Prediction(sha256, facts.num_pages, Status.FAILED, error.fault, error.detail)
-        return _Opened(str(path), sha256, facts.num_pages, inspections[numbers.start - 1 : numbers.stop - 1])
+            return Prediction(self.config, sha256, facts.num_pages, Status.FAILED, error.fault, error.detail)
+        asked_for = inspections[numbers.start - 1 : numbers.stop - 1]
+        return _Opened(str(path), sha256, facts.num_pages, asked_for, wanted.rendering)
 
     async def _examined(self, examination: Examination) -> Answer[Examination, Examined]:
         # Shielded: the crew answers even when nobody wants to know any more.
@@ -151,20 +155,20 @@ class Answerer:
         if isinstance(found, Prediction):
             return found
         records = await _all(self._read(found, inspection) for inspection in found.inspections)
-        return Prediction(found.sha256, found.num_pages, pages=tuple(records))
+        return Prediction(self.config, found.sha256, found.num_pages, pages=tuple(records))
 
     async def _read(self, pdf: _Opened, inspection: PageInspection) -> PageRecord:
         if inspection.reason is not None:
             reading = Reading(failed(inspection.reason))
         else:
-            order = PageOrder(pdf.sha256, inspection.page, pdf.path)
+            order = PageOrder(pdf.sha256, inspection.page, pdf.path, pdf.rendering)
             reading = await asyncio.wrap_future(self.instances.submit(order, Path(pdf.path).parent))
         return PageRecord(
             pdf_sha256=pdf.sha256,
             page=inspection.page,
             status=reading.page.status,
             reason=reading.page.reason,
-            engine=self.engine,
+            engine=self.config.engine,
             attempts=reading.attempts,
             text=reading.page.text,
             tokens=reading.page.tokens,

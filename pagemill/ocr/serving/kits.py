@@ -50,7 +50,14 @@ def devices_for(settings: Settings) -> list[str]:
 
 
 def write_self_test(folder: Path) -> PageOrder:
-    """Write a PDF of one short page and return the order to read it."""
+    """Write the PDF of the self-test and return the order to read it."""
+    path = folder / "self-test.pdf"
+    path.write_bytes(self_test_pdf())
+    return PageOrder(file_sha256(path), 1, str(path))
+
+
+def self_test_pdf() -> bytes:
+    """Return a PDF of one short page, which every model that reads anything reads."""
     lines = "".join(f"({line}) Tj 0 -24 Td " for line in _SELF_TEST_LINES)
     content = f"BT /F1 12 Tf 60 500 Td {lines}ET".encode()
     objects = (
@@ -62,9 +69,7 @@ def write_self_test(folder: Path) -> PageOrder:
         b"<< /Font << /F1 5 0 R >> >>",
     )
     body = b"\n".join(b"%d 0 obj\n%b\nendobj" % numbered for numbered in enumerate(objects, start=1))
-    path = folder / "self-test.pdf"
-    path.write_bytes(b"%PDF-1.7\n" + body + b"\ntrailer << /Root 1 0 R /Size 7 >>\n%%EOF\n")
-    return PageOrder(file_sha256(path), 1, str(path))
+    return b"%PDF-1.7\n" + body + b"\ntrailer << /Root 1 0 R /Size 7 >>\n%%EOF\n"
 
 
 def _kit(settings: Settings, checkpoint: Checkpoint, device: str, devices: list[str], self_test: PageOrder) -> Kit:

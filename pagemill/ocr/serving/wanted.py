@@ -8,9 +8,13 @@ import json
 import re
 from typing import Any
 
+from pagemill.ocr.engine import Rendering
+
 _RANGE = re.compile(r"(?P<first>\d{1,7})?\s*(?P<dash>-)?\s*(?P<last>\d{1,7})?")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_FIELDS = {"b64", "gcs_uri", "pdf", "pages"}
+_FIELDS = {"b64", "gcs_uri", "pdf", "pages", "rendering"}
+_DPI_RANGE = (20, 600)
+_MOST_MARGIN = 0.5
 FORMS = '{"gcs_uri": "gs://…"}, {"b64": "…"} or {"pdf": {"b64": "…"}}, each with "pages": "1-5" if need be'
 
 
@@ -67,6 +71,7 @@ class Wanted:
     uri: str
     content: bytes
     pages: PageRange
+    rendering: Rendering
 
 
 def parse_request(body: bytes) -> tuple[list[Any], PageRange]:
@@ -113,14 +118,16 @@ def parse_instance(instance: Any, pages: PageRange) -> Wanted:
     if not isinstance(instance, dict) or set(instance) - _FIELDS:
         raise BadInstance(Fault.BAD_INSTANCE, f"an instance is one of {FORMS}")
     pages = parse_pages(instance.get("pages"), pages)
-    sources = {name: value for name, value in instance.items() if name != "pages" and value is not None}
+    rendering = parse_rendering(instance.get("rendering"))
+    beside = ("pages", "rendering")
+    sources = {name: value for name, value in instance.items() if name not in beside and value is not None}
     if isinstance(pdf := sources.pop("pdf", None), dict):
         sources |= pdf
     match sources:
         case {"gcs_uri": str(uri), **others} if not others:
-            return Wanted(uri, b"", pages)
+            return Wanted(uri, b"", pages, rendering)
         case {"b64": str(text), **others} if not others:
-            return Wanted("", _decoded(text), pages)
+            return Wanted("", _decoded(text), pages, rendering)
     raise BadInstance(Fault.BAD_INSTANCE, f"an instance is one of {FORMS}")
 
 
@@ -145,6 +152,28 @@ def parse_pages(value: Any, default: PageRange) -> PageRange:
     if first < 1 or (last is not None and last < first):
         raise BadInstance(Fault.BAD_INSTANCE, f"pages {first} to {last} are no range: the first page is 1")
     return PageRange(first, last)
+
+
+def parse_rendering(value: Any) -> Rendering:
+    """Return how pages are rendered, given as {"dpi": 120, "margin": 0.02} or one of these; None for the usual one.
+
+    Raises:
+        BadInstance: It is given otherwise, or is out of range.
+    """
+    if value is None:
+        return Rendering()
+    if not isinstance(value, dict) or set(value) - {"dpi", "margin"}:
+        raise BadInstance(Fault.BAD_INSTANCE, 'a rendering is given as {"dpi": 120, "margin": 0.02}')
+    dpi, margin = value.get("dpi", Rendering().dpi), value.get("margin", Rendering().margin)
+    least, most = _DPI_RANGE
+    if (
+        type(dpi) is not int
+        or type(margin) not in (int, float)
+        or not (least <= dpi <= most and 0 <= margin <= _MOST_MARGIN)
+    ):
+        reason = f"a rendering has {least} to {most} dpi and a margin from 0 to {_MOST_MARGIN}"
+        raise BadInstance(Fault.BAD_INSTANCE, reason)
+    return Rendering(dpi, float(margin))
 
 
 def check_uri(uri: str, schemes: tuple[str, ...]) -> None:
