@@ -38,7 +38,7 @@ def run_demo(folder: Path) -> LocalRun:
         "max_shards": 3,
         "max_failed_fraction": 0.4,
     }
-    return run_pipeline(path_of("book-dataset", "kfp"), arguments, folder / "runs")
+    return run_pipeline(path_of("book-dataset", "local"), arguments, folder / "runs")
 
 
 def snapshot(folder: Path) -> dict[Path, int]:

@@ -1,7 +1,7 @@
 """Build the dataset's files out of all shards."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Output
+from kfp.dsl import Dataset, Input, Metrics, Output
 
 from pagemill.components import images
 
@@ -12,6 +12,7 @@ def build_dataset(
     duplicates: Input[Dataset],
     store: str,
     dataset: Output[Dataset],
+    metrics: Output[Metrics],
     name: str = "books",
     max_shard_bytes: int = 512 << 20,
     contact: str = "",
@@ -25,10 +26,14 @@ def build_dataset(
         dataset: One row for every file of the dataset. Metadata: manifest, stage, stage_version, pagemill_version,
             config_digest, parameters, seconds, rows, archives, members, members_failed, members_repeated, pdfs,
             pdfs_failed, pages, pages_<status>, pages_missing, documents, chunks, dropped_<reason>, tokens, bytes.
+        metrics: The same counts, to compare runs by, with failed_fraction: what check_failures goes by.
         name: The dataset's name on its card.
         max_shard_bytes: Size that one Parquet file may reach.
         contact: Whom to ask for a takedown.
     """
+    import json
+    from pathlib import Path
+
     from pagemill import dataset as room
     from pagemill.manifest import Manifest
     from pagemill.records import BookRecord, Duplicate
@@ -45,3 +50,7 @@ def build_dataset(
     )
     manifest.write(dataset.path)
     dataset.metadata.update(manifest.lineage())
+    figures = {**manifest.counts, "failed_fraction": room.failed_fraction(manifest)}
+    for figure, value in figures.items():
+        metrics.log_metric(figure, value)
+    Path(metrics.path).write_text(json.dumps(figures))  # a cached artifact must have a file

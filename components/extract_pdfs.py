@@ -27,8 +27,8 @@ def extract_pdfs(
         members: One row for every member of every archive. Metadata: manifest, stage, stage_version, pagemill_version,
             config_digest, parameters, seconds, rows, rows_<status>, archives, members, pdfs, pdfs_distinct,
             bytes_extracted.
-        passwords: File of passwords, one a line, or `env:NAME`; they are tried in order. Only this name is recorded:
-            give another name when the passwords change.
+        passwords: Passwords, one a line, tried in order: a file, or a secret by `env:NAME` or
+            `secret:projects/P/secrets/S`. Only this name is recorded: give another name when the passwords change.
         max_members: Members of one archive that are looked at.
         max_member_bytes: Size of one member, in bytes.
         max_archive_bytes: Size of all that comes out of one archive, in bytes.

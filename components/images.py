@@ -3,6 +3,13 @@
 from pagemill import __version__
 
 REGISTRY = "ghcr.io/pagemill"
+NAMES = ("pipeline", "nougat")
 
-PIPELINE = f"{REGISTRY}/pipeline:{__version__}"
-NOUGAT = f"{REGISTRY}/nougat:{__version__}"
+
+def reference(name: str, registry: str = REGISTRY, digest: str = "") -> str:
+    """Return how an image is asked for: by its digest, or by the version's tag when that is empty."""
+    return f"{registry}/{name}@{digest}" if digest else f"{registry}/{name}:{__version__}"
+
+
+PIPELINE = reference("pipeline")
+NOUGAT = reference("nougat")

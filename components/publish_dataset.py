@@ -13,10 +13,9 @@ def publish_dataset(
     publish: str,
     publication: Output[Artifact],
     private: bool = True,
+    hf_token: str = "env:HF_TOKEN",  # noqa: S107 - its name
 ) -> None:
     """Publish the dataset in one commit; files that are there already are not sent again.
-
-    The token comes from the environment (HF_TOKEN) or the Hub's own login.
 
     Args:
         dataset: The dataset of build_dataset.
@@ -24,6 +23,8 @@ def publish_dataset(
         publish: `hf://<user>/<name>`, or a folder by path or URI.
         publication: What was published. Metadata: uri, revision, files, files_sent, bytes_sent.
         private: Whether a repository on the Hub is private.
+        hf_token: Name of the secret with the Hub's token: `env:NAME` or `secret:projects/P/secrets/S`. Only this name
+            is recorded. Where HF_TOKEN is not set, the Hub's own login counts.
     """
     import dataclasses
     from pathlib import Path
@@ -34,7 +35,7 @@ def publish_dataset(
     from pagemill.storage import Store
 
     result = room.publish_dataset(
-        Manifest.read(dataset.path, DatasetFile), Store(store), publish=publish, private=private
+        Manifest.read(dataset.path, DatasetFile), Store(store), publish=publish, private=private, hf_token=hf_token
     )
     Path(publication.path).write_text(result.uri + "\n")
     publication.metadata.update(dataclasses.asdict(result))

@@ -30,6 +30,7 @@ def report_run(
     max_failed_fraction: float,
     status: PipelineTaskFinalStatus,
     report: Output[HTML],
+    preset: str = "local",
 ) -> None:
     """Write one HTML page about the run from what its stages left in the store.
 
@@ -58,9 +59,10 @@ def report_run(
         contact: See there.
         max_failed_fraction: See there.
         status: Given by the pipeline: how the run ended.
-        report: The page, self-contained.
+        report: The page, self-contained. Metadata: state, preset.
+        preset: What the tasks ran on, to compare what it was to cost with what it did.
     """
-    parameters = {key: value for key, value in locals().items() if key not in ("store", "status", "report")}
+    parameters = {key: value for key, value in locals().items() if key not in ("store", "status", "report", "preset")}
 
     from pathlib import Path
 
@@ -68,5 +70,11 @@ def report_run(
     from pagemill.storage import Store
 
     write_report(
-        Store(store), Path(report.path), parameters=parameters, status=status.state, error=status.error_message or ""
+        Store(store),
+        Path(report.path),
+        parameters=parameters,
+        status=status.state,
+        error=status.error_message or "",
+        preset=preset,
     )
+    report.metadata.update(state=status.state, preset=preset)

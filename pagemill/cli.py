@@ -237,7 +237,7 @@ def drops(
 def compile_(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a committed file is stale.")] = False,
 ) -> None:
-    """Compile the pipelines to compiled/, for Vertex AI Pipelines and Kubeflow Pipelines.
+    """Compile the pipelines to compiled/, for this machine, Vertex AI Pipelines and Kubeflow Pipelines.
 
     Example: `pagemill compile --check`
     """
@@ -265,10 +265,15 @@ def _print_statuses(records: Any, ledger_path: Path) -> None:
         raise UserError("everything", f"failed ({reasons})", f"see the details in {ledger_path}")
 
 
-def _add_run() -> None:
+def _add_pipelines() -> None:
+    from pagemill.cloud import planning_commands, remote_commands
     from pagemill.cloud.command import RunCommands
 
-    app.add_typer(typer.Typer(cls=RunCommands, no_args_is_help=True), name="run", help=RunCommands.summary)
+    app.add_typer(
+        typer.Typer(cls=RunCommands, no_args_is_help=True), name="run", help="Run a pipeline on this machine."
+    )
+    remote_commands.add_commands(app)
+    planning_commands.add_commands(app)
 
 
-_add_run()
+_add_pipelines()

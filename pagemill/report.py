@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pagemill import __version__
 from pagemill.dataset.card import token_histogram
@@ -19,6 +19,9 @@ from pagemill.runs import SHARD_STAGES, Run, ShardRun, find_run, run_drops, run_
 from pagemill.storage import Store
 from pagemill.templates import html_templates
 from pagemill.text.judging.drops import DropCount, count_drops
+
+if TYPE_CHECKING:
+    from pagemill.costs.comparison import Comparison
 
 log = logging.getLogger("pagemill")
 Found = TypeVar("Found")
@@ -90,7 +93,15 @@ class RunFacts:
         return [pdf for pdf in self.pdfs.values() if pdf.status != Status.OK]
 
 
-def report_run(store: Store, out: Path, *, parameters: Mapping[str, Any], status: str = "", error: str = "") -> Path:
+def report_run(
+    store: Store,
+    out: Path,
+    *,
+    parameters: Mapping[str, Any],
+    status: str = "",
+    error: str = "",
+    preset: str = "local",
+) -> Path:
     """Write one HTML page about a run, from what its stages left in the store; no other file is needed to read it.
 
     A run that failed is reported as far as it came. Passwords and tokens do not appear.
@@ -101,6 +112,7 @@ def report_run(store: Store, out: Path, *, parameters: Mapping[str, Any], status
         parameters: The parameters of the pipeline, by which the run's manifests are found.
         status: How the run ended, as the orchestrator calls it.
         error: Its error message.
+        preset: What it ran on, to compare what it was to cost with what it did.
 
     Returns:
         `out`.
@@ -108,7 +120,9 @@ def report_run(store: Store, out: Path, *, parameters: Mapping[str, Any], status
     problems = [error] if error else []
     run = _attempt(problems, Run(), find_run, store, parameters)
     facts = _attempt(problems, RunFacts(), gather_facts, store, run)
-    page = _render(store, run, facts, parameters, status, _state(run, status, error), "\n".join(problems))
+    comparison = _attempt(problems, None, _compare, run, preset)
+    state = _state(run, status, error)
+    page = _render(store, run, facts, comparison, parameters, status, state, "\n".join(problems))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8", errors="replace")  # names in archives need not be Unicode
     return out
@@ -122,6 +136,13 @@ def _attempt(problems: list[str], otherwise: Found, look: Callable[..., Found], 
         log.warning("the report is incomplete", exc_info=True)
         problems.append(f"This report is incomplete. {type(error).__name__}: {error}")
         return otherwise
+
+
+def _compare(run: Run, preset: str) -> "Comparison | None":
+    from pagemill.costs.comparison import compare
+    from pagemill.costs.prices import load_prices
+
+    return compare(run, preset, load_prices())
 
 
 def gather_facts(store: Store, run: Run) -> RunFacts:
@@ -188,7 +209,14 @@ def _results(run: Run, stage: str) -> Iterator[BookRecord]:
 
 
 def _render(
-    store: Store, run: Run, facts: RunFacts, parameters: Mapping[str, Any], status: str, state: str, error: str
+    store: Store,
+    run: Run,
+    facts: RunFacts,
+    comparison: "Comparison | None",
+    parameters: Mapping[str, Any],
+    status: str,
+    state: str,
+    error: str,
 ) -> str:
     template = html_templates("pagemill").get_template("report.html")
     return template.render(
@@ -198,6 +226,7 @@ def _render(
         error=without_secrets(error),
         tiles=_tiles(run, facts),
         charts=_charts(run, facts),
+        comparison=comparison,
         shard_stages=SHARD_STAGES,
         shards=[_shard_row(shard) for shard in run.shards],
         facts=facts,

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     to: str = Field(
         "vertex", description="where `pagemill submit` sends pipelines: vertex or kfp", pattern="^(vertex|kfp)$"
     )
-    preset: str = Field("", description="machines, see `pagemill.cloud.presets`; empty for the default of `to`")
+    preset: str = Field("", description="machines, `pagemill presets` lists them; empty for the default of `to`")
     bucket: str = Field("", description="gs:// URI under which store and artifacts lie")
     hf_token: str = Field("env:HF_TOKEN", description="name of the secret: env:NAME or secret:projects/P/secrets/S")
     prices: str = Field("", description="price table (YAML) by path or URI; empty for the shipped one")

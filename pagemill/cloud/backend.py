@@ -39,7 +39,7 @@ class Submission:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     service_account: str = ""
     network: str = ""
-    failure_policy: str = "slow"  # slow: what does not depend on a failed task still runs; fast: nothing new starts
+    failure_policy: str = "slow"  # slow: what does not depend on a failed task still runs; fast: not. Vertex AI only
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Run:
 class Timetable:
     """When a scheduled pipeline runs."""
 
-    cron: str  # five fields, with an optional "TZ=Europe/Berlin " before them
+    cron: str  # five fields; on Vertex AI with an optional "TZ=Europe/Berlin " before them, elsewhere in UTC
     name: str  # for people
     max_concurrent_runs: int = 1
     max_runs: int = 0  # 0 for no limit

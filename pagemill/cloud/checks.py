@@ -3,27 +3,56 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pagemill.errors import UserError
 
-def check_book_dataset(arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments of book-dataset that a task would refuse later; raises UserError as the task would."""
-    from pagemill.archives.passwords import read_passwords
+_FILES = ("source", "store", "publish", "checkpoint", "tokenizer", "passwords")
+_NAMED = ("env:", "secret:")  # no file, but what holds a secret where the task runs
+
+
+def check_elsewhere(arguments: Mapping[str, Any]) -> None:
+    """Refuse paths of this machine, which tasks on another one would not find; raises UserError."""
+    from pagemill.ocr.checkpoint import RELEASES
+
+    for name in _FILES:
+        value = str(arguments.get(name, ""))
+        is_release = name == "checkpoint" and value.partition("@")[0] in RELEASES
+        if value and "://" not in value and not value.startswith(_NAMED) and not is_release:
+            raise UserError(
+                f"{name} {value}", "is a path of this machine", "copy it to a bucket and give its gs:// URI"
+            )
+
+
+def check_book_dataset(arguments: Mapping[str, Any], here: bool) -> None:
+    """Refuse arguments of book-dataset that a task would refuse later; raises UserError as the task would.
+
+    Args:
+        arguments: Values of the pipeline's parameters.
+        here: Whether the tasks see the files and variables of this machine.
+    """
     from pagemill.archives.shards import check_max_shards
     from pagemill.dataset.gate import check_limit
     from pagemill.dataset.publish import check_target
-    from pagemill.ocr.checkpoint import RELEASES, resolve_checkpoint
     from pagemill.ocr.plan import check_fallback
-    from pagemill.storage import Store
     from pagemill.text.chunking.chunker import check_lengths
-    from pagemill.text.chunking.tokens import load_tokenizer
     from pagemill.text.judging.profile import load_profile
 
     check_max_shards(arguments["max_shards"])
     check_fallback(arguments["fallback"])
     check_lengths(arguments["target_tokens"], arguments["max_tokens"], arguments["overlap_tokens"])
     check_limit(arguments["max_failed_fraction"])
-    check_target(arguments["publish"])
-    read_passwords(arguments["passwords"])
+    check_target(arguments["publish"], arguments["hf_token"], here=here)
     load_profile(arguments["profile"])
+    if here:
+        _check_files(arguments)
+
+
+def _check_files(arguments: Mapping[str, Any]) -> None:
+    from pagemill.archives.passwords import read_passwords
+    from pagemill.ocr.checkpoint import RELEASES, resolve_checkpoint
+    from pagemill.storage import Store
+    from pagemill.text.chunking.tokens import load_tokenizer
+
+    read_passwords(arguments["passwords"])
     checkpoint = arguments["checkpoint"]
     if "://" not in checkpoint and checkpoint.partition("@")[0] not in RELEASES:
         resolve_checkpoint(checkpoint, Store(arguments["store"]))
@@ -31,4 +60,4 @@ def check_book_dataset(arguments: Mapping[str, Any]) -> None:
         load_tokenizer(arguments["tokenizer"])
 
 
-CHECKS: dict[str, Callable[[Mapping[str, Any]], None]] = {"book-dataset": check_book_dataset}
+CHECKS: dict[str, Callable[[Mapping[str, Any], bool], None]] = {"book-dataset": check_book_dataset}

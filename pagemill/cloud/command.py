@@ -1,15 +1,17 @@
 """`pagemill run`: a subcommand a pipeline, an option a pipeline parameter, read from the compiled YAML."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from pagemill.cloud.arguments import settle
 from pagemill.cloud.checks import CHECKS
-from pagemill.cloud.compiled import PIPELINES, Parameter, parameters_of, path_of
+from pagemill.cloud.compiled import Parameter, parameters_of, path_of, pipelines_for
+from pagemill.cloud.options import parameter_option, pipeline_group, with_options
 from pagemill.errors import UserError
 
 _OPTIONS: dict[str, Any] = {
@@ -21,27 +23,7 @@ _OPTIONS: dict[str, Any] = {
 _PATHS = ("source", "store", "publish", "checkpoint", "tokenizer", "passwords")
 
 
-class RunCommands(TyperGroup):
-    """The group of `pagemill run`, whose commands are made when they are asked for."""
-
-    summary = "Run a pipeline on this machine."
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of the pipelines."""
-        return list(PIPELINES)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Build the command of one pipeline; None when there is no such pipeline."""
-        if cmd_name not in PIPELINES:
-            return None
-        app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-        app.command(cmd_name)(_command(cmd_name))
-        return typer.main.get_command(app)
-
-
 def _command(pipeline: str) -> Callable[..., None]:
-    parameters = parameters_of(pipeline)
-
     def run(**values: Any) -> None:
         own = {name: values.pop(name) for name in _OPTIONS}
         _run(pipeline, values, **own)
@@ -50,26 +32,21 @@ def _command(pipeline: str) -> Callable[..., None]:
         f"Run {pipeline} on this machine, each task a process. What was done before is not done again.\n\n"
         f"Example: `pagemill run {pipeline} --source books --store store --publish dataset`"
     )
-    options = [_option(each) for each in parameters]
     own = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         for (name, annotation), default in zip(_OPTIONS.items(), (None, True), strict=True)
     ]
-    run.__signature__ = inspect.Signature(options + own)  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in options + own}
-    return run
+    return with_options(run, [*map(_option, parameters_of(pipeline)), *own])
 
 
 def _option(parameter: Parameter) -> inspect.Parameter:
     """Make the option of a pipeline parameter; the fingerprint is found out when it is not given."""
-    optional = parameter.name == "source_fingerprint"
-    default = "" if optional else parameter.default
-    return inspect.Parameter(
-        parameter.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[parameter.type, typer.Option(help=parameter.description)],
-        default=inspect.Parameter.empty if default is None else default,
-    )
+    if parameter.name == "source_fingerprint":
+        parameter = dataclasses.replace(parameter, default="")
+    return parameter_option(parameter, required=True)
+
+
+RunCommands = pipeline_group(pipelines_for("local"), _command)
 
 
 def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool) -> None:
@@ -79,11 +56,10 @@ def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool
 
     console = Console()
     arguments = {name: _absolute(name, value) for name, value in values.items()}
-    CHECKS[pipeline](arguments)
-    arguments["source_fingerprint"] = arguments["source_fingerprint"] or _fingerprint(arguments)
-    arguments["profile"] = _kept_profile(arguments)
+    CHECKS[pipeline](arguments, True)
+    arguments = settle(arguments)
     run = run_pipeline(
-        path_of(pipeline, "kfp"),
+        path_of(pipeline, "local"),
         arguments,
         runs or _default_runs(arguments["store"]),
         caching=caching,
@@ -109,21 +85,6 @@ def _absolute(name: str, value: Any) -> Any:
         return value
     must_be_local = name in ("source", "store", "publish")
     return str(Path(value).absolute()) if must_be_local or Path(value).exists() else value
-
-
-def _fingerprint(arguments: dict[str, Any]) -> str:
-    from pagemill.archives import fingerprint_of
-
-    return fingerprint_of(arguments["source"], arguments["pattern"])
-
-
-def _kept_profile(arguments: dict[str, Any]) -> str:
-    """Return a profile under a name that follows from its content, so that a changed file is no cached task's input."""
-    from pagemill.storage import Store
-    from pagemill.text.judging.profile import keep_profile, load_profile, shipped_profiles
-
-    profile: str = arguments["profile"]
-    return profile if profile in shipped_profiles() else keep_profile(load_profile(profile), Store(arguments["store"]))
 
 
 def _default_runs(store: str) -> Path:

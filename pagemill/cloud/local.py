@@ -1,4 +1,4 @@
-"""Run a compiled pipeline on this machine: the very YAML that a cluster gets, each task a process."""
+"""Run a compiled pipeline on this machine, each task a process: what a cluster gets, but for its machines."""
 
 import dataclasses
 import json

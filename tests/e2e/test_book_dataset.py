@@ -31,6 +31,7 @@ METADATA = {  # the output of each task that carries metadata
     "find-duplicates": "duplicates",
     "build-dataset": "dataset",
     "publish-dataset": "publication",
+    "report-run": "report",
 }
 
 

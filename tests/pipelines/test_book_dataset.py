@@ -1,14 +1,25 @@
 """The compiled book-dataset pipeline has the shape, the retries and the caching that its documentation promises."""
 
+import dataclasses
 import inspect
+import re
+import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-import yaml
 
-from pagemill.cloud.compiled import BACKENDS, FOLDER, compile_pipelines, parameters_of, path_of, stale_pipelines
+from pagemill.cloud.compiled import (
+    FOLDER,
+    PIPELINES,
+    compile_pipelines,
+    parameters_of,
+    parameters_of_template,
+    path_of,
+    stale_pipelines,
+)
 from pagemill.components import images
+from pagemill.presets import PRESETS
 
 ROOT, HANDLER, SHARD = "root", "comp-exit-handler-1", "comp-for-loop-2"
 
@@ -44,9 +55,14 @@ STAGES = {
 }
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def spec(request):
-    return next(yaml.safe_load_all(path_of("book-dataset", request.param).read_text()))
+@pytest.fixture(scope="module", params=PRESETS)
+def preset(request):
+    return PRESETS[request.param]
+
+
+@pytest.fixture(scope="module")
+def spec(preset, documents):
+    return documents[preset.name][0]
 
 
 def dag(spec, name):
@@ -60,13 +76,38 @@ def test_each_task_has_its_place_edges_retries_caching_and_image(spec, task):
     assert set(compiled.get("dependentTasks", [])) == waits_for
     assert compiled.get("retryPolicy", {}).get("maxRetryCount", 0) == retries
     assert compiled["cachingOptions"].get("enableCache", False) is cached
-    executor = spec["components"][compiled["componentRef"]["name"]]["executorLabel"]
-    assert spec["deploymentSpec"]["executors"][executor]["container"]["image"] == image
+    assert image_of(spec, compiled["componentRef"]["name"]) == image
+
+
+def image_of(spec, name):
+    """The image that a component's code runs in: of its executor, or of the machine of the custom job it starts."""
+    component = spec["components"][name]
+    pools = component["inputDefinitions"]["parameters"].get("worker_pool_specs")
+    if pools:
+        (pool,) = pools["defaultValue"]
+        return pool["container_spec"]["image_uri"]
+    return spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]["image"]
 
 
 def test_no_task_is_missing_from_the_table(spec):
     control = {"exit-handler-1", "for-loop-2"}
     assert {task for where in (ROOT, HANDLER, SHARD) for task in dag(spec, where)} - control == TASKS.keys()
+
+
+def test_a_task_is_tried_again_after_a_while_where_machines_may_be_short(spec, preset):
+    for where in (ROOT, HANDLER, SHARD):
+        for task in dag(spec, where).values():
+            if retry := task.get("retryPolicy"):
+                assert retry["backoffDuration"] == ("0s" if preset.backend == "local" else "60s")
+
+
+def test_as_many_shards_run_at_a_time_as_the_preset_says(spec, preset):
+    limit = dag(spec, HANDLER)["for-loop-2"].get("iteratorPolicy", {}).get("parallelismLimit", 0)
+    assert limit == preset.parallelism
+
+
+def test_what_is_collected_stays_below_the_most_that_vertex_collects(spec):
+    assert spec["root"]["inputDefinitions"]["parameters"]["max_shards"]["defaultValue"] <= 100
 
 
 def test_the_loop_runs_over_the_shards_and_its_documents_and_chunks_are_collected(spec):
@@ -88,9 +129,24 @@ def test_the_report_runs_whatever_became_of_the_rest(spec):
 
 
 def test_the_report_is_told_every_parameter_that_decides_a_result(spec):
-    told = dag(spec, ROOT)["report-run"]["inputs"]["parameters"].keys() - {"status"}
-    deciding_nothing = {"batch_size", "instances_per_gpu", "private", "workers"}
+    told = dag(spec, ROOT)["report-run"]["inputs"]["parameters"].keys() - {"status", "preset"}
+    deciding_nothing = {"batch_size", "hf_token", "instances_per_gpu", "private", "workers"}
     assert told | deciding_nothing == spec["root"]["inputDefinitions"]["parameters"].keys()
+
+
+def test_the_report_is_told_the_preset(spec, preset):
+    told = dag(spec, ROOT)["report-run"]["inputs"]["parameters"]["preset"]
+    assert told == {"runtimeValue": {"constant": preset.name}}
+
+
+def test_the_name_of_the_token_goes_to_the_one_task_that_publishes(spec):
+    takers = {
+        task
+        for where in (ROOT, HANDLER, SHARD)
+        for task, each in dag(spec, where).items()
+        if "hf_token" in each.get("inputs", {}).get("parameters", {})
+    }
+    assert takers == {"publish-dataset"}
 
 
 def test_no_value_hides_a_parameter_that_a_backend_might_not_resolve(spec):
@@ -107,19 +163,21 @@ def test_no_task_installs_packages_or_runs_a_shell_download(spec):
         assert "pip install" not in " ".join(executor["container"]["command"])
 
 
-def test_vertex_gets_a_single_document():
-    assert len(list(yaml.safe_load_all(path_of("book-dataset", "vertex").read_text()))) == 1
+def test_only_kubernetes_gets_a_second_document(preset, documents):
+    assert len(documents[preset.name]) == (2 if preset.backend == "kfp" else 1)
 
 
-def test_the_committed_files_are_fresh_ascii_and_compile_the_same_twice(tmp_path):
+def test_the_committed_files_are_what_the_code_compiles_to_each_time(tmp_path):
     assert stale_pipelines() == []
-    first = [path.read_bytes() for path in compile_pipelines(tmp_path / "a")]
-    second = [path.read_bytes() for path in compile_pipelines(tmp_path / "b")]
-    assert first == second
-    assert all(content.isascii() for content in first)
+    again = compile_pipelines(tmp_path)
+    assert [path.read_bytes() for path in again] == [
+        (FOLDER / path.relative_to(tmp_path)).read_bytes() for path in again
+    ]
 
 
-def test_a_changed_file_is_found_stale(tmp_path, monkeypatch):
+def test_a_changed_file_and_a_missing_one_are_found_stale(tmp_path, monkeypatch):
+    source = dataclasses.replace(PIPELINES["book-dataset"], backends=("local", "kfp"))
+    monkeypatch.setattr("pagemill.cloud.compiled.PIPELINES", {"book-dataset": source})
     monkeypatch.setattr("pagemill.cloud.compiled.FOLDER", tmp_path)
     paths = compile_pipelines(tmp_path)
     paths[0].write_text(paths[0].read_text() + "# by hand\n")
@@ -139,7 +197,17 @@ def test_a_component_repeats_the_defaults_of_its_library_function(stage):
     assert component == {name: library[name] for name in component}
 
 
-def test_the_pipeline_repeats_the_defaults_of_its_components():
+def test_the_pipeline_repeats_the_defaults_of_its_components_but_for_what_the_preset_says(preset, templates):
+    parameters = parameters_of_template(templates[preset.name])
+    pipeline = {name: each.default for name, each in parameters.items() if each.default is not None}
+    components = {}
+    for stage in STAGES:
+        components |= defaults(getattr(import_module(f"pagemill.components.{stage}"), stage).python_func)
+    of_preset = {name: getattr(preset, name) for name in ("batch_size", "instances_per_gpu", "max_shards")}
+    assert pipeline == {name: components[name] for name in pipeline} | of_preset
+
+
+def test_on_this_machine_the_defaults_are_those_of_the_components():
     pipeline = {each.name: each.default for each in parameters_of("book-dataset") if each.default is not None}
     components = {}
     for stage in STAGES:
@@ -147,11 +215,14 @@ def test_the_pipeline_repeats_the_defaults_of_its_components():
     assert pipeline == {name: components[name] for name in pipeline}
 
 
-def test_compiled_files_hold_no_secret_and_no_path_of_this_machine():
-    for backend in BACKENDS:
-        text = path_of("book-dataset", backend).read_text()
-        assert "HF_TOKEN=" not in text
-        assert str(FOLDER.parent) not in text
+def test_no_template_holds_a_secret_or_a_path_of_this_machine(templates):
+    committed = [path_of(name, backend) for name, source in PIPELINES.items() for backend in source.backends]
+    for path in [*templates.values(), *committed]:
+        text = path.read_text()
+        assert text.isascii()
+        assert not re.search(r"HF_TOKEN=|\bhf_[A-Za-z]{20}|-----BEGIN|\bAIza", text)
+        for place in (FOLDER.parent, Path.home(), Path(sys.prefix), path.parent):
+            assert f"{place}/" not in text
 
 
 def test_the_documented_table_of_tasks_is_the_compiled_one():

@@ -8,11 +8,14 @@ import pytest
 from lxml import html
 
 from pagemill.archives.shards import balance
+from pagemill.costs.comparison import compare
+from pagemill.costs.prices import load_prices
 from pagemill.documents import drops_name
 from pagemill.manifest import Manifest
 from pagemill.plots import bar_chart
 from pagemill.records import BookRecord, Drop, Reason
 from pagemill.report import report_run, shown_value, without_secrets
+from pagemill.runs import find_run
 from pagemill.storage import Store
 from tests import chain
 
@@ -127,6 +130,49 @@ def test_the_charts_show_what_was_counted(store: Store, tmp_path: Path) -> None:
     assert "4 to 7" in chart_labels(page, "Tokens of the chunks")
 
 
+def test_the_estimate_stands_beside_what_was_measured(store: Store, tmp_path: Path) -> None:
+    chain.sample_chains(store)
+    page = report(store, tmp_path, preset="vertex-2xa100")
+    assert page.xpath("//h2[text()='Estimate and fact']")
+    pages, speed, gpu_seconds, cost = table(page, "comparison")
+    assert pages == ["pages", "14", "14"]
+    # 6 pages in 19.5 s on an A10G, scaled by memory; 14 pages in two shards of 4 s on two GPUs
+    assert speed == ["pages a second and GPU", "0.80 (0.31 to 1.33)", "0.88"]
+    assert gpu_seconds[0] == "seconds of GPUs"
+    assert gpu_seconds[2] == "16"
+    # likely: 14 pages read by two GPUs, two starts of machine and model
+    machine_seconds = 14 / 2 / (6 / 19.5 * 1555 / 600) + 2 * (180 + 90)
+    assert gpu_seconds[1].startswith(f"{2 * machine_seconds:,.0f} (")
+    per_hour = 7.34677 * 1.15 + 1000 * 0.17 * 1.15 / 730
+    assert cost[0] == "cost of a2-highgpu-2g, USD"
+    assert cost[1].startswith(f"{machine_seconds / 3600 * per_hour:.2f} (")
+    assert cost[2] == f"{8 / 3600 * per_hour:.2f}"
+    assert "list prices of 2026-08-20 in us-central1" in page.text_content()
+
+
+def test_ones_own_machine_has_a_speed_alone(store: Store, tmp_path: Path) -> None:
+    chain.sample_chains(store)
+    page = report(store, tmp_path)
+    assert table(page, "comparison") == [["pages a second", "1.75"]]
+    assert not page.xpath("//h2[text()='Estimate and fact']")
+
+
+def test_a_preset_that_is_not_known_and_a_run_that_read_nothing_are_compared_with_nothing(store: Store) -> None:
+    chain.sample_chains(store)
+    unknown = compare(find_run(store, PARAMETERS), "one-of-tomorrow", load_prices())
+    assert unknown is not None
+    assert unknown.rows == (("pages a second", "", "1.75"),)
+    forget(store, *SHARD_STAGES[3:])
+    assert compare(find_run(store, PARAMETERS), "gke-a100", load_prices()) is None
+
+
+def test_a_comparison_says_which_prices_are_missing(store: Store) -> None:
+    chain.sample_chains(store)
+    elsewhere = compare(find_run(store, PARAMETERS), "gke-a100", load_prices(), region="us-east7")
+    assert elsewhere is not None
+    assert "There is no price for a2-highgpu-1g, SPOT, pd-balanced, a2-highgpu-1g." in elsewhere.remark
+
+
 def test_every_shard_shows_how_far_it_came(store: Store, tmp_path: Path) -> None:
     chain.sample_chains(store)
     assert [row[0] for row in table(report(store, tmp_path), "shards")] == ["a.rar", "b.rar"]
@@ -215,7 +261,10 @@ def test_the_page_needs_nothing_else(store: Store, tmp_path: Path) -> None:
 
 def test_equal_runs_have_equal_pages(store: Store, tmp_path: Path) -> None:
     chain.build(store, chain.sample_chains(store))
-    one, two = (report_run(store, tmp_path / name, parameters=PARAMETERS).read_bytes() for name in ("1.html", "2.html"))
+    one, two = (
+        report_run(store, tmp_path / name, parameters=PARAMETERS, preset="gke-a100").read_bytes()
+        for name in ("1.html", "2.html")
+    )
     assert one == two
 
 

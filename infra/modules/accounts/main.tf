@@ -24,6 +24,14 @@ variable "submitters" {
 }
 
 locals {
+  # To submit, and to look beforehand whether APIs, quota and roles are there.
+  submitting = [
+    "roles/aiplatform.user",
+    "roles/cloudquotas.viewer",
+    "roles/iam.securityReviewer",
+    "roles/serviceusage.serviceUsageConsumer",
+  ]
+
   # What each account may do, and no more. Buckets, images and secrets are granted one by one, not in the project.
   accounts = {
     tasks     = "Runs the pipelines' tasks"
@@ -32,7 +40,7 @@ locals {
   }
   project_roles = {
     tasks     = ["roles/aiplatform.user", "roles/logging.logWriter"]
-    submitter = ["roles/aiplatform.user"]
+    submitter = local.submitting
     nodes     = ["roles/container.defaultNodeServiceAccount"]
   }
   grants = merge([
@@ -62,10 +70,10 @@ resource "google_project_iam_member" "account" {
 }
 
 resource "google_project_iam_member" "submitter" {
-  for_each = var.submitters
+  for_each = { for each in setproduct(var.submitters, local.submitting) : join(" ", each) => each }
   project  = var.project
-  role     = "roles/aiplatform.user"
-  member   = each.value
+  role     = each.value[1]
+  member   = each.value[0]
 }
 
 resource "google_storage_bucket_iam_member" "account" {
