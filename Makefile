@@ -1,10 +1,12 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
+IMAGE_LOCK = $(BIN)/uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 \
+    --python-platform x86_64-manylinux_2_28 --no-emit-package pagemill -c requirements/test.txt
 
-.PHONY: help demo test lint format compile lock bench bench-ocr bench-text infra clean
+.PHONY: help demo test lint format compile lock bench bench-ocr bench-text docs notebooks infra sbom test-images clean
 
 help:  ## Show this help.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: .venv/demo-ready  ## Make a dataset from the sample archives: out/demo/.
 	@$(BIN)/python demo/run.py
@@ -16,13 +18,14 @@ lint: .venv/test-ready  ## Check style, types and that compiled/ is fresh.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/hadolint containers/*/Dockerfile
 	$(BIN)/pagemill compile --check
 
 format: .venv/test-ready  ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-compile: .venv/demo-ready  ## Compile the pipelines to compiled/.
+compile: .venv/test-ready  ## Compile the pipelines to compiled/.
 	@$(BIN)/pagemill compile
 
 lock: .venv/test-ready  ## Lock the requirements anew.
@@ -30,6 +33,9 @@ lock: .venv/test-ready  ## Lock the requirements anew.
 	    --extra ocr --extra rapidocr --extra serve --extra cloud --extra notebooks --extra dev pyproject.toml -o requirements/test.txt
 	$(BIN)/uv pip compile -q --universal --no-annotate --python-version 3.11 --no-emit-package pagemill \
 	    --extra ocr -c requirements/test.txt pyproject.toml -o requirements/demo.txt
+	$(IMAGE_LOCK) --extra cloud --extra rapidocr pyproject.toml -o containers/pipeline/requirements.txt
+	$(IMAGE_LOCK) --extra ocr --extra rapidocr --extra serve pyproject.toml -o containers/nougat/requirements.txt
+	echo 'setuptools>=77' | $(IMAGE_LOCK) - -o containers/build-requirements.txt
 
 bench: bench-ocr bench-text .venv/test-ready  ## Measure against peers, one after another; see docs/benchmarks.md.
 	for name in extraction second_run startup; do $(BIN)/python benchmarks/$$name.py || exit 1; done
@@ -40,6 +46,18 @@ bench-ocr: .venv/test-ready  ## Measure the reading of pages alone.
 bench-text: .venv/test-ready  ## Measure cleaning, chunking, languages and duplicates alone.
 	$(BIN)/python -m benchmarks.text
 	for name in languages garbage dedup; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+docs: .venv/test-ready  ## Write docs/components.md from the code.
+	$(BIN)/python -m pagemill.cloud.reference
+
+notebooks: .venv/test-ready  ## Execute the notebooks and write their outputs.
+	$(BIN)/python -m tests.notebooks
+
+test-images: .venv/test-ready  ## Build each image's environment from its lock and run its smoke test.
+	PAGEMILL_TEST_IMAGES=pipeline,nougat $(BIN)/pytest tests/e2e/test_image_environments.py
+
+sbom: .venv/test-ready  ## List what is in each image: out/sbom/.
+	@$(BIN)/python containers/sbom.py out/sbom
 
 infra: .venv/infra/ready  ## Check the Terraform in infra/.
 	.venv/infra/bin/python infra/check.py
