@@ -13,6 +13,7 @@ demo: .venv/demo-ready  ## Make a dataset from the sample archives: out/demo/.
 
 test: lint  ## Check style, types, compiled pipelines and behaviour.
 	$(BIN)/pytest -n 2
+	$(BIN)/python -m pytest containers -k pipeline
 
 lint: .venv/test-ready  ## Check style, types and that compiled/ is fresh.
 	$(BIN)/ruff format --check .
@@ -54,7 +55,7 @@ notebooks: .venv/test-ready  ## Execute the notebooks and write their outputs.
 	$(BIN)/python -m tests.notebooks
 
 test-images: .venv/test-ready  ## Build each image's environment from its lock and run its smoke test.
-	PAGEMILL_TEST_IMAGES=pipeline,nougat $(BIN)/pytest tests/e2e/test_image_environments.py
+	$(BIN)/python -m pytest containers
 
 sbom: .venv/test-ready  ## List what is in each image: out/sbom/.
 	@$(BIN)/python containers/sbom.py out/sbom
