@@ -31,7 +31,7 @@ compile: .venv/test-ready  ## Compile the pipelines to compiled/.
 
 lock: .venv/test-ready  ## Lock the requirements anew.
 	$(BIN)/uv pip compile -q --universal --no-annotate --python-version 3.11 --no-emit-package pagemill \
-	    --extra ocr --extra rapidocr --extra serve --extra cloud --extra notebooks --extra dev pyproject.toml -o requirements/test.txt
+	    --extra ocr --extra rapidocr --extra serve --extra decks --extra cloud --extra notebooks --extra dev pyproject.toml -o requirements/test.txt
 	$(BIN)/uv pip compile -q --universal --no-annotate --python-version 3.11 --no-emit-package pagemill \
 	    --extra ocr -c requirements/test.txt pyproject.toml -o requirements/demo.txt
 	$(IMAGE_LOCK) --extra cloud --extra rapidocr pyproject.toml -o containers/pipeline/requirements.txt
