@@ -25,7 +25,7 @@ from pagemill.text.judging.book import Judged, judge
 from pagemill.text.judging.profile import DEFAULT_PROFILE, Profile, keep_profile, load_profile
 from pagemill.text.judging.quality import is_missing
 
-CLEAN = Stage("clean_documents", 3, BookRecord)
+CLEAN = Stage("clean_documents", 4, BookRecord)
 
 _ID_CHARACTERS = 32
 

@@ -432,8 +432,7 @@ class CountingCounter(TokenCounter):
         return super().count(texts)
 
     def within(self, text):
-        count = super().within(text)
-        return count and (lambda part: self.count([part])[0])
+        return super().within(text) and self.count
 
     def token_starts(self, text):
         self.characters += len(text)

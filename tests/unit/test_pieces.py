@@ -1,6 +1,7 @@
 """Tokens counted piece by piece are those that the tokenizer counts of the whole, for any tokenizer and any text."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,14 @@ WIDE_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+
+
+@pytest.fixture(scope="module", params=[0, pieces._FEW_CHARACTERS], autouse=True)
+def _few_characters(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have the short texts of these tests read as long ones are, too."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pieces, "_FEW_CHARACTERS", request.param)
+        yield
 
 
 def by_words(pattern: str) -> pre_tokenizers.Sequence:
@@ -132,10 +141,11 @@ def test_parts_of_a_text_count_as_though_they_stood_alone(
 ) -> None:
     counter = COUNTED[name]
     assert isinstance(counter, WordCounter)
-    count_part = counter.within(text)
+    count_parts = counter.within(text)
     counter.within(other)  # what else is counted in the meantime makes no difference
-    if count_part:
-        assert count_part(text[start:end]) == count(TOKENIZERS[name][0], text[start:end])
+    if count_parts:
+        parts = [text[start:end], text[end:], text[:start]]
+        assert count_parts(parts) == [count(TOKENIZERS[name][0], part) for part in parts]
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -218,8 +228,8 @@ def test_what_stands_between_spaces_is_parted_into_words_once() -> None:
     counter = piece_counter(tokenizer)
     assert isinstance(counter, WordCounter)
     text = "The dogs, isn't it? The dogs,\n\nisn't it?"
-    assert counter(text) == count(tokenizer, text)
-    assert set(counter.remembered_after_space) == {"dogs,", "isn't", "it?", "The", "dogs,\n\nisn't"}
+    assert counter(text * 9) == count(tokenizer, text * 9)
+    assert set(counter.remembered_after_space) == {"dogs,", "isn't", "it?", "it?The", "The", "dogs,\n\nisn't"}
     parted: list[str] = []
 
     class Listening(WordFinder):
@@ -228,8 +238,9 @@ def test_what_stands_between_spaces_is_parted_into_words_once() -> None:
             return super().words(text)
 
     counter.finder = Listening()
-    assert counter(text * 9) == count(tokenizer, text * 9)
-    assert parted == [" it?The", "The"]  # what was not seen before, and what no space stands before
+    again = f"{text * 9} Foxes"
+    assert counter(again) == count(tokenizer, again)
+    assert parted == [" Foxes"]  # what was not seen before
 
 
 @given(st.lists(TEXTS, max_size=5))

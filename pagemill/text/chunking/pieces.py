@@ -9,12 +9,12 @@ words and the pieces are remembered.
 
 import json
 import re
-from collections.abc import Callable
-from itertools import accumulate, islice
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, chain, filterfalse, islice
 from operator import sub
 from typing import TYPE_CHECKING, Any
 
-from pagemill.text.chunking.words import WHITE_SPACE, WordFinder
+from pagemill.text.chunking.words import WordFinder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -45,7 +45,7 @@ _PARTING_REGEXES = frozenset(
     }
 )
 
-_SPACED_OUT = re.compile(f" [{WHITE_SPACE}]")  # where a text does not part at every space
+_FEW_CHARACTERS = 100  # whose words are found faster than remembered
 # Byte-level tokenizers write each byte as a character that can be seen.
 _BYTE_LETTERS = {
     byte: 256 + index
@@ -155,8 +155,9 @@ class PieceCounter:
 class WordCounter:
     """Counts by the words that a byte-level tokenizer parts a text into, each counted by its model alone.
 
-    There are two memories: of words, and of all that stands between two spaces, which is one word or several. What
-    a text holds is mostly in the second one, which takes no regular expression to look it up in.
+    There are three memories: of words, of what stands before the first space of a text, and of all that stands after
+    one, which is one word or several. What a text holds is mostly in the last one, which takes no regular expression
+    to look it up in.
     """
 
     def __init__(self, tokenizer: "Tokenizer", otherwise: PieceCounter, added: list[str], any_script: bool) -> None:
@@ -166,54 +167,54 @@ class WordCounter:
         self.any_script = any_script
         self.finder = WordFinder()
         self.remembered = _Remembered(self._count_word)
+        self.remembered_first = _Remembered(self._count_words)
         self.remembered_after_space: dict[str, int] = {}  # nothing in it begins with white space or is empty
 
     def __call__(self, text: str) -> int:
         """Return the number of tokens of a text."""
         count = self.within(text)
-        return count(text) if count else self.otherwise(text)
+        return count([text])[0] if count else self.otherwise(text)
 
-    def within(self, text: str) -> Callable[[str], int] | None:
+    def within(self, text: str) -> Callable[[Sequence[str]], list[int]] | None:
         """Return what counts the tokens of parts of a text, if its words are known by patterns alone."""
         for token in self.added:
             if token in text:
                 return None
         is_certain = self.finder.learn(text) if self.any_script else text.isascii()
-        return self._count_part if is_certain else None
+        return self._count_parts if is_certain else None
 
-    def _count_part(self, part: str) -> int:
-        """Count by what stands between spaces, each of which begins a word unless it ends the part.
+    def _count_parts(self, parts: Sequence[str]) -> list[int]:
+        """Count by what stands between spaces, each of which begins a word unless it ends its part alone."""
+        if sum(map(len, parts)) <= _FEW_CHARACTERS:
+            return list(map(self._count_words, parts))
+        end_with_space = [part.endswith(" ") and not part[-2:-1].isspace() for part in parts]
+        after_spaces = [
+            (part[:-1] if ends else part).split(" ") for part, ends in zip(parts, end_with_space, strict=True)
+        ]
+        firsts = [texts.pop(0) for texts in after_spaces]
+        known = self._remember_after_spaces(after_spaces)
+        counts = []
+        for part, first, others, ends in zip(parts, firsts, after_spaces, end_with_space, strict=True):
+            try:
+                count = self.remembered_first[first] + sum(map(known.__getitem__, others))
+                counts.append(count + self.remembered[" "] if ends else count)
+            except KeyError:  # not remembered as it is long, or white space that more white space follows
+                counts.append(self._count_words(part))
+        return counts
 
-        A part in which a space stands before other white space has something between spaces that is not remembered.
-        """
-        if part.endswith(" "):
-            before = part[:-1]
-            apart = before and not before[-1].isspace()
-            return self._count_part(before) + self.remembered[" "] if apart else self._count_words(part)
-        first, *others = part.split(" ")
-        try:
-            after_spaces = sum(map(self.remembered_after_space.__getitem__, others))
-        except KeyError:
-            if _SPACED_OUT.search(part):
-                return self._count_words(part)
-            after_spaces = self._count_after_spaces(others)
-        return self._count_words(first) + after_spaces
-
-    def _count_after_spaces(self, texts: list[str]) -> int:
+    def _remember_after_spaces(self, texts: Iterable[list[str]]) -> dict[str, int]:
         """Return the tokens of texts with a space before each; find the words of those not remembered in one go."""
         known = self.remembered_after_space
-        found = list(map(known.get, texts))
-        missed = [text for text, tokens in zip(texts, found, strict=True) if tokens is None]
-        unseen = list(dict.fromkeys(missed))
-        words = self.finder.words("".join(map(" {}".format, unseen)))
+        unseen = dict.fromkeys(filterfalse(known.__contains__, chain.from_iterable(texts)))
+        if len(known) + len(unseen) > REMEMBERED_PIECES:
+            self.remembered_after_space = known = {}
+            unseen = dict.fromkeys(islice(chain.from_iterable(texts), REMEMBERED_PIECES))
+        short = [text for text in unseen if 0 < len(text) <= REMEMBERED_CHARACTERS and not text[0].isspace()]
+        words = self.finder.words(" ".join(["", *short]))
         sums = list(accumulate(map(self.remembered.__getitem__, words), initial=0))
         starts = [before for before, word in zip(sums, words, strict=False) if word[0] == " "]
-        counted: dict[str, int] = dict(zip(unseen, map(sub, [*starts[1:], sums[-1]], starts), strict=True))
-        if len(known) + len(counted) > REMEMBERED_PIECES:
-            self.remembered_after_space = known = {}
-        short = ((text, tokens) for text, tokens in counted.items() if len(text) <= REMEMBERED_CHARACTERS)
-        known.update(islice(short, REMEMBERED_PIECES - len(known)))
-        return sum(filter(None, found)) + sum(map(counted.__getitem__, missed))
+        known.update(zip(short, map(sub, [*starts[1:], sums[-1]], starts), strict=True))
+        return known
 
     def _count_words(self, part: str) -> int:
         return sum(map(self.remembered.__getitem__, self.finder.words(part)))

@@ -48,7 +48,7 @@ class TokenCounter:
         encodings = self._tokenizer.encode_batch(list(map(encodable, texts)), add_special_tokens=False)
         return [len(encoding) for encoding in encodings]
 
-    def within(self, text: str) -> Callable[[str], int] | None:
+    def within(self, text: str) -> Callable[[Sequence[str]], list[int]] | None:
         """Return what counts the tokens of parts of a text faster; None if nothing does.
 
         No token then reaches from what is no white space over white space after it, nor over a line's end: the

@@ -67,8 +67,8 @@ class Cutter:
         self.formulas = sorted(display + layout.inline_math)
         self._head_tokens = {"": 0}  # of the table at hand
         self._joints: dict[tuple[str, str], int] = {}  # by white space and what follows it
-        self._count_part = counter.within(text)
-        self.adds_up = self._count_part is not None
+        self._count_parts = counter.within(text)
+        self.adds_up = self._count_parts is not None
 
     def units(self, groups: Sequence[list[Block]]) -> Iterator[Unit]:
         """Yield the units of groups of blocks in order."""
@@ -82,7 +82,7 @@ class Cutter:
 
     def count(self, texts: Iterable[str]) -> list[int]:
         """Return the number of tokens of parts of the text, or of parts that are put together."""
-        return list(map(self._count_part, texts)) if self._count_part else self.counter.count(list(texts))
+        return self._count_parts(list(texts)) if self._count_parts else self.counter.count(list(texts))
 
     def joint(self, start: int, end: int) -> tuple[int, bool]:
         """Return how many tokens more a text and the part after it have together, and whether that is certain.

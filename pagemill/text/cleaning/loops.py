@@ -24,6 +24,9 @@ def remove_repeated_lines(text: str, min_repeats: int = LOOP_REPEATS) -> tuple[s
     Returns:
         The text and how many lines were removed.
     """
+    written = list(filter(None, map(str.strip, text.split("\n"))))
+    if len(written) - len(set(written)) < min_repeats - 1:
+        return text, 0
     lines = [match for match in _LINES.finditer(text) if match.group().strip()]
     runs = [list(run) for _, run in itertools.groupby(lines, key=lambda line: line.group().strip())]
     loops = [run for run in runs if len(run) >= min_repeats and _can_loop(run[0].group().strip())]

@@ -48,11 +48,13 @@ _RIGHTS = (
     *("todos os direitos reservados", "tutti i diritti riservati", "alle rechten voorbehouden"),
     *("wszelkie prawa zastrzeżone", "все права защищены", "dépôt légal", "depósito legal", "版权所有", "著作権"),
 )
+_DOTS = ("..", ". .")  # one of which every leader has
 _LEADER = re.compile(r"(?:\. ?){4}[. ]*+\d{1,4}\Z|\.{4}\.*+ ?[ivxlc]{1,6}\Z")
 _NUMBER_AT_END = re.compile(r"[ \t.]\d{1,4}\Z")
 _INDEX_ENTRY = re.compile(r"[^\d,][^,]*+(?:, ?[^\d, ][^\d,]*+)*+(?:, ?\d{1,4}(?:[-\u2013]\d{1,4})?[nf]{0,2}\.?)++\Z")
+_AFTER_INDEX_NUMBER = "nf."
 
-_REFERENCE = re.compile(r"^[ \t]*+[*+-][ \t]+\[", re.MULTILINE)
+_REFERENCE = re.compile(r"\n[ \t]*+[*+-][ \t]+\[")
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d[a-z]?\b")
 
 _MAX_ENTRY_CHARACTERS = 200
@@ -98,7 +100,7 @@ def _tag(page: _Page) -> str:
 def _read(text: str, index: int, count: int, previous: str) -> _Page:
     first, _, _ = text.partition("\n")
     title = _NOT_LETTERS.sub(" ", first).strip().casefold() if len(first) <= _MAX_ENTRY_CHARACTERS else ""
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    lines = list(filter(None, map(str.strip, text.split("\n"))))
     return _Page(text, title, lines, (index + 1) / count, index < _front_pages(count), previous)
 
 
@@ -107,7 +109,9 @@ def _front_pages(count: int) -> int:
 
 
 def _is_contents(page: _Page) -> bool:
-    if _TAG_OF_TITLE.get(page.title) == CONTENTS or _most(page.lines, _LEADER.search):
+    if _TAG_OF_TITLE.get(page.title) == CONTENTS:
+        return True
+    if any(dots in page.text for dots in _DOTS) and _most(page.lines, _LEADER.search):
         return True
     return page.previous == CONTENTS and _most(page.lines, _NUMBER_AT_END.search)
 
@@ -115,7 +119,12 @@ def _is_contents(page: _Page) -> bool:
 def _is_index(page: _Page) -> bool:
     if page.position <= _BACK_SHARE:
         return False
-    return _TAG_OF_TITLE.get(page.title) == INDEX or _most(page.lines, _INDEX_ENTRY.match)
+    return _TAG_OF_TITLE.get(page.title) == INDEX or _most(page.lines, _match_index_entry)
+
+
+def _match_index_entry(line: str) -> re.Match[str] | None:
+    ends_with_number = line.rstrip(_AFTER_INDEX_NUMBER)[-1:].isdecimal()
+    return _INDEX_ENTRY.match(line) if ends_with_number else None
 
 
 def _is_references(page: _Page) -> bool:
@@ -123,7 +132,7 @@ def _is_references(page: _Page) -> bool:
         return True
     if page.previous == REFERENCES and _most(page.lines, _YEAR.search, _MAX_WORK_CHARACTERS):
         return True
-    if not _REFERENCE.search(page.text):
+    if not _REFERENCE.search(f"\n{page.text}"):
         return False
     listed = (block.end - block.start for block in parse_blocks(page.text) if block.kind is BlockKind.REFERENCES)
     return sum(listed) > len(page.text) / 2

@@ -30,7 +30,7 @@ class Words:
     """How often a book has its words, as they are written.
 
     Attributes:
-        runs: Everything made of letters, also within formulas and code.
+        runs: Everything made of letters, also within code, but for tokens with a backslash: they are LaTeX.
         alone: Of these, what stands between spaces and punctuation.
         runs_without_case: The same, in lower case.
         with_capitals: How else the book writes words in lower case.
@@ -68,6 +68,8 @@ class Words:
         changes = changes_between(before, after)
         if changes is None:
             return Words(after)
+        if not changes:
+            return self
         gone, come = map(Words, gone_and_come(changes))
         result = Words()
         result.runs = _sum(self.runs, come.runs, gone.runs)
@@ -104,19 +106,19 @@ class Words:
         plain = {token: count for token, count in tokens.items() if token.isalpha()}
         self.runs.update(plain)
         self.alone.update(plain)
-        others: dict[int, list[str]] = {
-            1: [token for token, count in tokens.items() if count == 1 and token not in plain]
-        }
-        for token, count in tokens.items():
-            if count > 1 and token not in plain:
-                others.setdefault(count, []).append(token)
-        for count, same in others.items():
+        by_count: dict[int, list[str]] = {}
+        for token in itertools.filterfalse(str.isalpha, tokens):
+            if "\\" not in token:
+                by_count.setdefault(tokens[token], []).append(token)
+        for count, same in by_count.items():
             text = " ".join(["", *same, ""])
             self.mixed.append(text)
-            _add(self.runs, _LETTER_RUN.findall(text), count)
+            words = _WORD.findall(text)
+            compounds = [word for word in words if "-" in word or "\u2010" in word]
+            others = itertools.filterfalse(set(compounds).__contains__, words)
+            _add(self.runs, [*others, *_LETTER_RUN.findall(" ".join(compounds))], count)
             _add(self.alone, _ALONE.findall(text), count)
-            hyphenated = " ".join(token for token in same if "-" in token or "\u2010" in token)
-            _add(self.compounds, [word for word in _WORD.findall(hyphenated) if "-" in word or "\u2010" in word], count)
+            _add(self.compounds, compounds, count)
 
 
 class Pairs:
@@ -154,10 +156,9 @@ def _count_pairs(pages: Sequence[str], wanted: Set[tuple[str, str]], words: Word
     first_of = _forms_of({first for first, _ in wanted}, words, _FIRST_OF_PAIR)
     last_of = _forms_of({last for _, last in wanted}, words, _LAST_OF_PAIR)
     for text in pages:
-        tokens = tokens_of(text)
-        side_by_side = zip(tokens, itertools.islice(tokens, 1, None), strict=False)
-        found = itertools.compress(side_by_side, map(first_of.__contains__, tokens))
-        pairs = [(first_of[first], last_of[last]) for first, last in found if last in last_of]
+        tokens = ["", *tokens_of(text)]
+        lasts = [index for index, token in enumerate(tokens) if token in last_of]
+        pairs = [(first_of[tokens[at - 1]], last_of[tokens[at]]) for at in lasts if tokens[at - 1] in first_of]
         counts.update(filter(wanted.__contains__, pairs))
     return counts
 
