@@ -41,6 +41,27 @@ class Answer(Generic[AnswerT]):
     calls: tuple[Call, ...]
 
 
+class AskingFailed(RuntimeError):
+    """A question that got no usable answer; `calls` is what it cost all the same, `raw` what was answered."""
+
+    def __init__(self, message: str, calls: tuple[Call, ...] = (), raw: tuple[str, ...] = ()) -> None:
+        super().__init__(message, calls, raw)  # so that it travels between processes
+        self.message = message
+        self.calls = calls
+        self.raw = raw
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class BadAnswer(AskingFailed):
+    """The model answered, and not in the form that was asked for, even when asked again."""
+
+
+class ModelUnavailable(AskingFailed):
+    """The model did not answer: another attempt later may succeed."""
+
+
 class Model(Protocol):
     """A model behind a server.
 
