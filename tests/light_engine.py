@@ -101,11 +101,11 @@ class LightPreparer:
         self.behaviour = behaviour
 
     def __call__(self, image, margin=0.0):
-        pixels = np.asarray(image.convert("RGB")).astype(int)
-        red = (pixels[..., 0] > 200) & (pixels[..., 1:].max(axis=2) < 60)
-        number = round(int(red.sum(axis=1).max()) / image.width * PAGE_POINTS / BAR_POINTS)
+        red, green, blue = map(np.asarray, image.convert("RGB").split())
+        bar = (red > 200) & (green < 60) & (blue < 60)
+        number = round(int(bar.sum(axis=1).max()) / image.width * PAGE_POINTS / BAR_POINTS)
         suffer(self.behaviour.troubles.get(str(number)), Path(self.behaviour.folder, f"prepared {number}"))
-        dark = int((pixels.max(axis=2) < 128).sum())
+        dark = int(np.count_nonzero((red < 128) & (green < 128) & (blue < 128)))
         if not number and not dark:
             return None
         return np.frombuffer(np.array([number, dark], np.int64).tobytes(), np.uint8)

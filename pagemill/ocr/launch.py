@@ -19,6 +19,7 @@ from typing import Any
 
 from pagemill.children import cpu_count, die_with_parent, fresh_interpreter
 from pagemill.errors import UserError
+from pagemill.ocr.importing import large_imports
 from pagemill.ocr.ranks import HUNG_EXIT
 
 ERROR_EXIT = 2
@@ -159,9 +160,10 @@ def be_agent(launcher: int) -> None:
     os.environ[_AGENT] = str(os.getpid())
     logging.disable(logging.WARNING)  # what it says when all goes as it should
 
-    from torch.distributed import run
-    from torch.distributed.elastic.multiprocessing import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    with large_imports():
+        from torch.distributed import run
+        from torch.distributed.elastic.multiprocessing import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     try:
         run.main(sys.argv[1:])

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 
 from pagemill.children import cpu_count
 from pagemill.errors import UserError
+from pagemill.ocr.importing import large_imports
 from pagemill.ocr.leases import LocalTable, Table
 
 HUNG_EXIT = 87  # of a process that its watchdog ended
@@ -176,7 +177,8 @@ class Ranks:
 
 def _device_of(place: Place, device: str, instances_per_gpu: int) -> str:
     """Return the device of one rank."""
-    import torch
+    with large_imports():
+        import torch
 
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return "cpu"

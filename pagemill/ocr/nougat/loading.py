@@ -10,9 +10,10 @@ import numpy as np
 from pagemill.errors import UserError
 from pagemill.ocr.checkpoint import WEIGHTS, Checkpoint
 from pagemill.ocr.engine import Pixels
+from pagemill.ocr.importing import large_imports
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its newest version
-with warnings.catch_warnings():
+with large_imports(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import torch
     import transformers
