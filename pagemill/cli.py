@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pagemill import __version__
+from pagemill.cloud.commands import add_commands
 from pagemill.errors import UserError
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -265,15 +266,4 @@ def _print_statuses(records: Any, ledger_path: Path) -> None:
         raise UserError("everything", f"failed ({reasons})", f"see the details in {ledger_path}")
 
 
-def _add_pipelines() -> None:
-    from pagemill.cloud import planning_commands, remote_commands
-    from pagemill.cloud.command import RunCommands
-
-    app.add_typer(
-        typer.Typer(cls=RunCommands, no_args_is_help=True), name="run", help="Run a pipeline on this machine."
-    )
-    remote_commands.add_commands(app)
-    planning_commands.add_commands(app)
-
-
-_add_pipelines()
+add_commands(app)

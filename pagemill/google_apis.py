@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -125,7 +126,9 @@ class GoogleApis:
         if os.environ.get(REDIRECT_VARIABLE):
             return AuthorizedSession(google.auth.credentials.AnonymousCredentials())  # type: ignore[no-untyped-call]
         try:
-            credentials: Any = google.auth.default([SCOPE])[0]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a person's own account is meant to be used
+                credentials: Any = google.auth.default([SCOPE])[0]
         except google.auth.exceptions.DefaultCredentialsError:
             raise UserError("Google account", "nobody is signed in", LOGIN) from None
         is_person = isinstance(credentials, google.oauth2.credentials.Credentials)

@@ -1,20 +1,33 @@
 """The project's settings: `pagemill.toml` and the environment, each value with where it came from."""
 
 import difflib
+import functools
+import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from pagemill.errors import UserError
+from pagemill.presets import PRESETS
 
 FILE = "pagemill.toml"
 FILE_VARIABLE = "PAGEMILL_CONFIG"
 PREFIX = "PAGEMILL_"
 MASK = "********"
+LIKENESS = 0.85  # of a variable's name to a setting's, from which on it is told as misspelt
+
+log = logging.getLogger("pagemill")
 
 
 class Section(BaseModel):
@@ -42,6 +55,17 @@ class KfpSettings(Section):
     service_account: str = Field("", description="Kubernetes service account of the tasks")
     token: SecretStr = Field(SecretStr(""), description="bearer token; empty to sign in as the Google account")
 
+    @property
+    def url(self) -> str:
+        """The host with a scheme, which is https where none is given, and without a slash at its end."""
+        host = self.host.rstrip("/")
+        return host if not host or "://" in host else f"https://{host}"
+
+    @property
+    def bearer(self) -> str:
+        """The token itself; files that hold one often end with a line break."""
+        return self.token.get_secret_value().strip()
+
 
 class ImageSettings(Section):
     """Which container images run."""
@@ -56,8 +80,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
-    to: str = Field(
-        "vertex", description="where `pagemill submit` sends pipelines: vertex or kfp", pattern="^(vertex|kfp)$"
+    to: Literal["vertex", "kfp"] = Field(
+        "vertex", description="where `pagemill submit` sends pipelines: vertex or kfp; follows from a preset"
     )
     preset: str = Field("", description="machines, `pagemill presets` lists them; empty for the default of `to`")
     bucket: str = Field("", description="gs:// URI under which store and artifacts lie")
@@ -96,7 +120,7 @@ def file_in_use() -> Path:
 
 
 def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
-    """Read the settings.
+    """Read the settings; variables whose names are nearly a setting's are warned of.
 
     Args:
         options: Values by dotted name (`vertex.project`) that beat variables and file; None and "" do not count.
@@ -107,13 +131,17 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
     if FILE_VARIABLE in os.environ and not file_in_use().is_file():
         raise UserError(str(file_in_use()), "is not there", f"correct {FILE_VARIABLE}, or leave it out")
     try:
-        return Settings(**_nested(_given(options)))
+        settings = Settings(**_nested(_given(options)))
     except ValidationError as error:
         raise _mistake(error, _given(options)) from None
-    except (ValueError, OSError) as error:  # no TOML, or a variable that is no JSON where it has to be
+    except SettingsError as error:
+        raise _unreadable_variable(error) from None
+    except (ValueError, OSError) as error:  # no TOML
         raise UserError(
             str(file_in_use()), f"cannot be read ({error})", "correct it; docs/cloud.md shows one"
         ) from None
+    _warn_of_misspelt_variables()
+    return _with_the_presets_backend(settings)
 
 
 def describe(settings: Settings, options: Mapping[str, Any] | None = None) -> list[Setting]:
@@ -127,9 +155,42 @@ def describe(settings: Settings, options: Mapping[str, Any] | None = None) -> li
             return "option"
         if variable in variables:
             return variable
+        if name == "to" and settings.to != Settings.model_fields["to"].default and name not in in_file:
+            return "preset"
         return str(file_in_use()) if any(key == name or key.startswith(f"{name}.") for key in in_file) else "default"
 
     return [Setting(name, _shown(value), origin(name), text) for name, value, text in _fields(settings)]
+
+
+def _with_the_presets_backend(settings: Settings) -> Settings:
+    """Return settings that send pipelines to where the preset is, unless they say themselves where to."""
+    preset = PRESETS.get(settings.preset)
+    if preset is None or preset.backend == "local" or "to" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"to": preset.backend})
+
+
+def _warn_of_misspelt_variables() -> None:
+    variables = {PREFIX + name.replace(".", "__").upper() for name, _, _ in _fields(Settings.model_construct())}
+    without_section = {PREFIX + variable.rpartition("__")[2]: variable for variable in variables if "__" in variable}
+    for name in {each.upper() for each in os.environ} - variables:
+        if not name.startswith(PREFIX) or name.startswith(f"{PREFIX}LABELS__"):
+            continue
+        alike = difflib.get_close_matches(name, variables, 1, LIKENESS)
+        if near := without_section.get(name) or next(iter(alike), ""):
+            _warn_once(f"{name} is not a setting; did you mean {near}?")
+
+
+@functools.cache
+def _warn_once(line: str) -> None:
+    log.warning(line)
+
+
+def _unreadable_variable(error: SettingsError) -> UserError:
+    """Say which variable is no JSON where it has to be."""
+    found = re.search(r'field "(\w+)" from source "Env', str(error))
+    variable = PREFIX + (found[1].upper() if found else "")
+    return UserError(variable, "is no JSON", """write a table, as in '{"team": "books"}'""")
 
 
 def _given(options: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -179,4 +240,7 @@ def _mistake(error: ValidationError, options: Mapping[str, Any]) -> UserError:
         near = difflib.get_close_matches(name, known, 1)
         mend = f"did you mean {near[0]}?" if near else "`pagemill config show` lists the settings"
         return UserError(f"{where}: {name}", "is not a setting", mend)
+    if first["type"] == "literal_error":
+        expected = first["ctx"]["expected"].replace("'", "")
+        return UserError(f"{where}: {name}", "is not valid", f"give {expected}")
     return UserError(f"{where}: {name}", f"is not valid ({first['msg']})", "`pagemill config show` says what it is for")

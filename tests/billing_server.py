@@ -2,12 +2,11 @@
 
 import contextlib
 import dataclasses
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers import JsonHandler, listening
 
 SKUS_ON_A_PAGE = 4
 COMPUTE, VERTEX = "6F81-5844-456A", "C7E2-9256-1C43"
@@ -104,47 +103,26 @@ def vertex_skus(region: str = "us-central1") -> list[dict[str, Any]]:
 def running_catalogue(skus: dict[str, list[dict[str, Any]]]) -> Iterator[Catalogue]:
     """Serve a catalogue on a free port of this machine."""
     state = Catalogue(skus)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": state}))
-    server.daemon_threads = True
-    state.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(_Handler, state=state) as state.address:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     state: Catalogue
-    protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:
+    def serve(self) -> None:
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         self.state.requests.append((url.path, query))
         if self.state.refusals:
-            self._answer(*self.state.refusals.pop(0))
+            self.send(*self.state.refusals.pop(0))
             return
         host, version, services, service, last = url.path.strip("/").split("/")
         if (host, version, services, last) != ("cloudbilling.googleapis.com", "v1", "services", "skus"):
-            self._answer(404, {"error": {"code": 404, "status": "NOT_FOUND", "message": self.path}})
+            self.send(404, {"error": {"code": 404, "status": "NOT_FOUND", "message": self.path}})
             return
         assert int(query["pageSize"]) <= 5000, "the API refuses more"
         first = int(query.get("pageToken", "0"))
         found = self.state.skus[service]
         after = first + SKUS_ON_A_PAGE
-        self._answer(200, {"skus": found[first:after], "nextPageToken": str(after) if after < len(found) else ""})
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.send(200, {"skus": found[first:after], "nextPageToken": str(after) if after < len(found) else ""})

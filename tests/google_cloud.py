@@ -95,6 +95,7 @@ class GoogleCloud:
     caller_may_see: set[str] = dataclasses.field(default_factory=set)  # likewise, all the same
     images: set[str] = dataclasses.field(default_factory=set)  # "host/name:tag", "host/name@digest"
     private_registries: set[str] = dataclasses.field(default_factory=set)  # hosts that give nobody a token
+    held_by_vertex: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # endpoints, models, by name
     secrets: dict[str, Secret] = dataclasses.field(default_factory=dict)  # by "projects/P/secrets/S"
     kfp_multi_user: bool = False
     kfp_login: str = ""  # a bearer token that Kubeflow Pipelines asks for
@@ -151,10 +152,7 @@ def route(pattern: str) -> Callable[[Route], Route]:
 
 @route(r"GET cloudresourcemanager\.googleapis\.com/v3/projects/([^/:]+)")
 def get_project(cloud: GoogleCloud, asked: Asked) -> dict[str, Any]:
-    if asked.path[1] not in (
-        cloud.project,
-        NUMBER,
-    ):  # the API does not tell what is not there from what may not be seen
+    if asked.path[1] not in (cloud.project, NUMBER):  # what is not there is not told from what may not be seen
         message = f"The caller does not have permission on {asked.path[1]} (or it may not exist)"
         raise Refusal(403, message, "IAM_PERMISSION_DENIED", "cloudresourcemanager.googleapis.com")
     return {"name": f"projects/{NUMBER}", "projectId": cloud.project, "state": cloud.project_state}
@@ -277,6 +275,13 @@ def version(cloud: GoogleCloud, asked: Asked) -> dict[str, Any]:
 @route(rf"GET {SECRET}:getIamPolicy")
 def secret_policy(cloud: GoogleCloud, asked: Asked) -> dict[str, Any]:
     return {"version": 3, "etag": "BwYhxuU=", "bindings": secret_of(cloud, asked.path[1]).bindings}
+
+
+@route(r"GET ([a-z0-9-]+)-aiplatform\.googleapis\.com/v1/(projects/[^/]+/locations/\1/(?:endpoints|models)/[\w@-]+)")
+def endpoint_or_model(cloud: GoogleCloud, asked: Asked) -> dict[str, Any]:
+    if asked.path[2] not in cloud.held_by_vertex:
+        raise Refusal(404, f"The resource {asked.path[2]} is not found.")
+    return {"name": asked.path[2], **cloud.held_by_vertex[asked.path[2]]}
 
 
 @route(r"GET kfp/apis/v2beta1/healthz")

@@ -1,56 +1,31 @@
 """A small Kubeflow Pipelines: its v2beta1 API over HTTP, with runs that are played without containers."""
 
-import argparse
 import contextlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.kfp_service import Failure, Kfp, Request
+from tests.kfp_service import Failure, Kfp
 from tests.kfp_shapes import Refused
+from tests.servers import JsonHandler, Request, listening
 
 CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 429: 8, 503: 14}
 
 
 @contextlib.contextmanager
-def running_kfp(port: int = 0) -> Iterator[Kfp]:
-    """Run a new, empty Kubeflow Pipelines on a free port of this machine, or on the given one."""
+def running_kfp() -> Iterator[Kfp]:
+    """Run a new, empty Kubeflow Pipelines on a free port of this machine."""
     kfp = Kfp()
-    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"kfp": kfp}))
-    server.daemon_threads = True
-    kfp.endpoint = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(_Handler, kfp=kfp) as kfp.endpoint:
         yield kfp
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     kfp: Kfp
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def _answer(self) -> None:
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def serve(self) -> None:
+        content = self.received()
         url = urlsplit(self.path)
         with self.kfp.lock:
             try:
@@ -82,29 +57,11 @@ class _Handler(BaseHTTPRequestHandler):
         if status == 0:
             self.close_connection = True
             return
-        kind, content = "application/json", json.dumps(told, default=vars).encode()
         if isinstance(told, Failure):
-            status, kind, content, headers = told.status, "text/html", (told.page or "").encode(), told.headers
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(content)
+            self.send(told.status, (told.page or "").encode(), {"Content-Type": "text/html", **told.headers})
+            return
+        self.send(status, json.dumps(told, default=vars).encode(), headers)
 
 
 def _error(status: int, message: str) -> dict[str, Any]:
     return {"error": message, "code": CODES.get(status, 13), "message": message, "details": []}
-
-
-def main() -> None:
-    """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description="A local Kubeflow Pipelines.")
-    parser.add_argument("--port", type=int, default=0)
-    with running_kfp(parser.parse_args().port) as kfp, contextlib.suppress(KeyboardInterrupt):
-        print(kfp.endpoint, flush=True)
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()

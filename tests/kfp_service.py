@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.kfp_nodes import Node, Player, Script, node_id
 from tests.kfp_shapes import Refused, check_cron, check_message, check_parameters, pipeline_of
+from tests.servers import Fault, Request
 
 PREFIX = "/apis/v2beta1"
 NOT_YET = "0001-01-01T00:00:00Z"  # how a node's time is told that has not come
@@ -22,31 +23,13 @@ QUERIES = {"namespace", "experiment_id", "page_token", "page_size", "sort_by", "
 UNSET = {"run_id", "recurring_run_id", "state", "created_at", "finished_at", "run_details", "error", "state_history"}
 
 
-@dataclasses.dataclass
-class Request:
-    """What was asked for."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    body: Any
-    authorization: str
-
-
-@dataclasses.dataclass
-class Failure:
+@dataclasses.dataclass(kw_only=True)
+class Failure(Fault):
     """An answer in place of what a request is for."""
 
     status: int  # 0: the connection is closed without an answer
-    method: str
-    path: str
-    times: int
-    is_done_first: bool
     headers: Mapping[str, str]
     page: str | None  # HTML in place of what the API would say
-
-    def meets(self, method: str, path: str) -> bool:
-        return self.times > 0 and self.method in ("", method) and self.path in path
 
 
 class Kfp:
@@ -94,7 +77,8 @@ class Kfp:
             headers: Of the answer.
             page: HTML in place of what the API would say.
         """
-        self.failures.append(Failure(status, method, path, times, done_first, headers or {}, page))
+        shown = {"status": status, "headers": headers or {}, "page": page}
+        self.failures.append(Failure(method=method, path=path, times=times, is_done_first=done_first, **shown))
 
     def finish(self, run_id: str) -> None:
         """Let a run go on to its end."""

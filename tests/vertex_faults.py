@@ -1,34 +1,16 @@
 """What can go wrong with requests to the local Vertex AI, in the words of the real one."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
+from tests.servers import Fault
 from tests.vertex_checks import Refusal
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What was asked."""
+@dataclasses.dataclass(kw_only=True)
+class Refused(Fault):
+    """A refusal of the next requests; None closes the connection without an answer."""
 
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: Any
-
-
-@dataclasses.dataclass
-class Fault:
-    """What goes wrong with the next requests."""
-
-    refusal: Refusal | None  # None: the connection is closed without an answer
-    method: str
-    path: str
-    times: int
-    is_done_first: bool
-
-    def meets(self, method: str, path: str) -> bool:
-        return self.times > 0 and self.method in ("", method) and self.path in path
+    refusal: Refusal | None
 
 
 FAULTS = {

@@ -47,10 +47,6 @@ class Node:
     error: str = ""
     children: "list[Node]" = dataclasses.field(default_factory=list)
 
-    @property
-    def is_executed(self) -> bool:
-        return not self.children and "dag" not in self.task
-
 
 class Play:
     """A pipeline job as it goes."""

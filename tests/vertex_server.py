@@ -1,20 +1,14 @@
-"""A local Vertex AI over REST: pipeline jobs, schedules, custom jobs, models and endpoints.
+"""A local Vertex AI over REST: pipeline jobs, schedules, custom jobs, models and endpoints."""
 
-`python -m tests.vertex_server --port 8123` runs it; `endpoint` in the table `vertex` of the settings leads to it.
-"""
-
-import argparse
 import contextlib
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.servers import JsonHandler, Request, listening
 from tests.vertex_checks import Refusal, invalid
-from tests.vertex_faults import Request
 from tests.vertex_service import KINDS, Vertex
 
 _PARENT = r"(?P<parent>projects/[^/]+/locations/[^/]+)"
@@ -59,27 +53,11 @@ _ROUTES: tuple[tuple[str, str, Callable[..., dict[str, Any]]], ...] = (
 )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     vertex: Vertex
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer goes out in one piece
-    disable_nagle_algorithm = True
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        raw = self.rfile.read(length)
+    def serve(self) -> None:
+        raw = self.received()
         address = urlsplit(self.path)
         path, query = unquote(address.path), dict(parse_qsl(address.query))
         with self.vertex.lock:
@@ -98,11 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
             except Refusal as refusal:
                 code, answer = refusal.code, refusal.body()
             content = json.dumps(answer).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json; charset=UTF-8")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.send(code, content)
 
 
 def _body(raw: bytes) -> Any:
@@ -121,30 +95,8 @@ def _route(vertex: Vertex, method: str, path: str, query: dict[str, str], body: 
 
 
 @contextlib.contextmanager
-def running_vertex(port: int = 0) -> Iterator[Vertex]:
-    """Serve a new, empty Vertex AI on a free port of this machine, or on the given one."""
+def running_vertex() -> Iterator[Vertex]:
+    """Serve a new, empty Vertex AI on a free port of this machine."""
     vertex = Vertex()
-    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"vertex": vertex}))
-    server.daemon_threads = True
-    vertex.endpoint = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(_Handler, vertex=vertex) as vertex.endpoint:
         yield vertex
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def main() -> None:
-    """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description="A local Vertex AI.")
-    parser.add_argument("--port", type=int, default=0)
-    with running_vertex(parser.parse_args().port) as vertex, contextlib.suppress(KeyboardInterrupt):
-        print(vertex.endpoint, flush=True)
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,9 @@ from typing import Any
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf import json_format
 
+from tests.servers import Request
 from tests.vertex_checks import JOB_ID, Refusal, check_job, check_labels, check_schedule, invalid, next_time, parsed
-from tests.vertex_faults import FAULTS, Fault, Request
+from tests.vertex_faults import FAULTS, Refused
 from tests.vertex_plays import Play, Script, stamp
 
 BILLING_LABEL = "vertex-ai-pipelines-run-billing-id"
@@ -45,7 +46,7 @@ class Vertex:
     def __init__(self) -> None:
         self.endpoint = ""
         self.requests: list[Request] = []
-        self.faults: list[Fault] = []
+        self.faults: list[Refused] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self.plays: dict[str, Play] = {}
         self.schedules: dict[str, dict[str, Any]] = {}
@@ -75,7 +76,8 @@ class Vertex:
             done_first: Whether the request is carried out before its answer gets lost.
         """
         refusal = what if isinstance(what, Refusal) else None if what == "lost" else FAULTS[what]
-        self.faults.append(Fault(refusal, method, path, times, done_first))
+        fault = Refused(method=method, path=path, times=times, is_done_first=done_first, refusal=refusal)
+        self.faults.append(fault)
 
     def finish(self, job_id: str) -> None:
         """Let a job go on to its end."""

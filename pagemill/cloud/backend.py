@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from pagemill.errors import UserError
+
+LONGEST_LINE = 500
+DEFAULT_FAILURE_POLICY = "slow"
+
 
 class State(enum.StrEnum):
     """How far a run or a task is."""
@@ -39,7 +44,8 @@ class Submission:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     service_account: str = ""
     network: str = ""
-    failure_policy: str = "slow"  # slow: what does not depend on a failed task still runs; fast: not. Vertex AI only
+    # slow: what does not depend on a failed task still runs; fast: not. Vertex AI only
+    failure_policy: str = DEFAULT_FAILURE_POLICY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,11 +105,30 @@ class Schedule:
     console: str = ""
 
 
+class Unreachable(UserError):
+    """The service did not answer, or only that it cannot now, for as long as it was asked: it may a little later."""
+
+
+def one_line(text: object) -> str:
+    """Return what a service says in one line, without its end when it is very long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ..."
+
+
+def check_can_be_retried(run: Run) -> None:
+    """Raise UserError for a run that goes on still, or of which nothing is left to do."""
+    if not run.state.ended:
+        raise UserError(f"run {run.id}", f"has not ended ({run.state})", "wait, or cancel it first")
+    if run.state is State.SUCCEEDED:
+        raise UserError(f"run {run.id}", "has succeeded", "submit it anew to run it again")
+
+
 class Backend(Protocol):
     """A service that runs pipelines.
 
     Every method raises UserError for what the user can mend (no such run, no permission, quota, a host that does not
-    answer), in one line; short failures of the service (429, 503, a lost connection) are tried again before.
+    answer), in one line; short failures of the service (429, 503, a lost connection) are tried again before, and what
+    lasts longer is an `Unreachable`.
     """
 
     name: str  # "vertex" or "kfp"

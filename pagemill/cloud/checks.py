@@ -4,19 +4,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pagemill.errors import UserError
+from pagemill.secrets import is_reference
 
-_FILES = ("source", "store", "publish", "checkpoint", "tokenizer", "passwords")
-_NAMED = ("env:", "secret:")  # no file, but what holds a secret where the task runs
+PATHS = ("source", "store", "publish", "checkpoint", "tokenizer", "passwords")  # parameters that may name a file
 
 
 def check_elsewhere(arguments: Mapping[str, Any]) -> None:
     """Refuse paths of this machine, which tasks on another one would not find; raises UserError."""
     from pagemill.ocr.checkpoint import RELEASES
 
-    for name in _FILES:
+    for name in PATHS:
         value = str(arguments.get(name, ""))
         is_release = name == "checkpoint" and value.partition("@")[0] in RELEASES
-        if value and "://" not in value and not value.startswith(_NAMED) and not is_release:
+        if value and "://" not in value and not is_reference(value) and not is_release:
             raise UserError(
                 f"{name} {value}", "is a path of this machine", "copy it to a bucket and give its gs:// URI"
             )
@@ -41,9 +41,21 @@ def check_book_dataset(arguments: Mapping[str, Any], here: bool) -> None:
     check_lengths(arguments["target_tokens"], arguments["max_tokens"], arguments["overlap_tokens"])
     check_limit(arguments["max_failed_fraction"])
     check_target(arguments["publish"], arguments["hf_token"], here=here)
+    _check_remote(arguments)
     load_profile(arguments["profile"])
     if here:
         _check_files(arguments)
+
+
+def _check_remote(arguments: Mapping[str, Any]) -> None:
+    """Refuse what can be no endpoint or model of Vertex AI, where one of them reads the pages."""
+    from pagemill.ocr.remote.endpoint import Address
+    from pagemill.ocr.remote.resources import model_resource
+
+    if "endpoint" in arguments:
+        Address.of(arguments["endpoint"])
+    if "model" in arguments:
+        model_resource(arguments["model"])
 
 
 def _check_files(arguments: Mapping[str, Any]) -> None:

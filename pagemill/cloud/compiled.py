@@ -7,8 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from pagemill.cloud.spec import parameters_in, read_documents
 from pagemill.components import images
 from pagemill.errors import UserError
 from pagemill.presets import DEFAULTS, PRESETS, Preset
@@ -81,10 +80,8 @@ def parameters_of(pipeline: str, backend: str = "") -> list[Parameter]:
 
 def parameters_of_template(path: Path) -> dict[str, Parameter]:
     """Read the parameters of any compiled pipeline, by name."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    spec = next(yaml.load_all(path.read_text(), loader))
-    inputs = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    return {name: _parameter(name, each) for name, each in inputs.items()}
+    spec, *_ = read_documents(path)
+    return {name: _parameter(name, each) for name, each in parameters_in(spec).items()}
 
 
 def compile_pipelines(folder: Path = FOLDER) -> list[Path]:

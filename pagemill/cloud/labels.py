@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 LABEL_CHARACTERS = 63
 LABELS_PER_RUN = 64
+PRESET_LABEL = "pagemill-preset"
 _NOT_IN_LABELS = re.compile(r"[^a-z0-9_-]")
 
 
@@ -20,7 +21,7 @@ def labels_for(pipeline: str, preset: str, run: str, labels: Mapping[str, str] |
         run: Name of the run; "" for none.
         labels: Further labels, from the settings.
     """
-    own = {"app": "pagemill", "pagemill-pipeline": pipeline, "pagemill-preset": preset, "pagemill-run": run}
+    own = {"app": "pagemill", "pagemill-pipeline": pipeline, PRESET_LABEL: preset, "pagemill-run": run}
     further = {_label_key(key): _label(value) for key, value in (labels or {}).items()}
     kept = {key: value for key, value in further.items() if key and key not in own}
     room = LABELS_PER_RUN - len(own)

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pagemill.cloud.compiled import PIPELINES, path_of
+from pagemill.cloud.spec import component_of, read_documents, tasks_in
 from pagemill.presets import DEFAULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "components.md"
@@ -51,19 +50,18 @@ def _tasks(backend: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for pipeline, source in PIPELINES.items():
         if backend in source.backends:
-            spec = yaml.safe_load(path_of(pipeline, backend).read_text().partition("\n---\n")[0])
+            spec = read_documents(path_of(pipeline, backend))[0]
             found |= {task["taskInfo"]["name"]: task | {"pipeline": pipeline} for task in _leaves(spec)}
     return found
 
 
 def _leaves(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for dag in (spec["root"]["dag"], *(each["dag"] for each in spec["components"].values() if "dag" in each)):
-        for task in dag["tasks"].values():
-            component = spec["components"][task["componentRef"]["name"]]
-            if label := component.get("executorLabel"):
-                executor = spec["deploymentSpec"]["executors"][label]
-                given = component.get("inputDefinitions", {}).get("parameters", {})
-                yield task | {"container": executor.get("container", {}), "given": given}
+    for _, task in tasks_in(spec):
+        component = component_of(spec, task)
+        if label := component.get("executorLabel"):
+            executor = spec["deploymentSpec"]["executors"][label]
+            given = component.get("inputDefinitions", {}).get("parameters", {})
+            yield task | {"container": executor.get("container", {}), "given": given}
 
 
 def _section(component: Any, used: dict[str, dict[str, dict[str, Any]]]) -> str:

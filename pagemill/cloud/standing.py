@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pagemill.cloud.backend import Run, State, Task
+from pagemill.cloud.labels import PRESET_LABEL
 from pagemill.cloud.watching import StoreProgress, StoreWatch
 from pagemill.costs.estimate import HOUR_SECONDS, Work, bill, duration
 from pagemill.costs.prices import DEFAULT_REGION, PriceTable, load_prices
@@ -16,13 +17,14 @@ from pagemill.presets import DEFAULTS, GPU_TASKS, PRESETS, Preset
 from pagemill.storage import Store
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
     from pagemill.settings import Settings
 
 EVIDENCE_SECONDS, EVIDENCE_PAGES = 120, 20  # of reading, before it is said when it will end
-SHOWN_ERRORS = 5
+SHOWN_ERRORS, SHOWN_SHARDS = 5, 10
+READING_TASKS = (*GPU_TASKS, "predict-pages")  # also by an endpoint's GPUs, which are no task's
 UNPAID = frozenset({State.PENDING, State.CACHED, State.SKIPPED})
 COLUMNS = (
     ("done", (State.SUCCEEDED, State.CACHED)),
@@ -46,6 +48,22 @@ class Standing:
     cost: float | None  # so far, of what has a price; None on machines of one's own
     currency: str
     unpriced: tuple[str, ...]
+    retry: str = ""  # the command that goes on from here, where the run has failed
+
+    @property
+    def errors(self) -> list[str]:
+        """What went wrong in tasks, each once with the shards that it befell; what was cancelled is not wrong."""
+        shards: dict[tuple[str, str], list[int]] = {}
+        for task in self.run.tasks:
+            if task.error and task.state is not State.CANCELLED:
+                befallen = shards.setdefault((task.name, task.error), [])
+                befallen += [] if task.iteration is None else [task.iteration]
+        return [f"{name}{_named(sorted(befallen))}: {error}" for (name, error), befallen in shards.items()]
+
+    @property
+    def failure(self) -> str:
+        """Why the run failed: what its first failed task says, which tells more than what the backend says of it."""
+        return next(iter(self.errors), self.run.error)
 
     @property
     def tasks(self) -> dict[str, Counter[State]]:
@@ -66,9 +84,11 @@ class RunWatch:
         prices: PriceTable,
         preset: Preset,
         region: str = DEFAULT_REGION,
+        to: str = "vertex",
     ) -> None:
         self.store = StoreWatch(store, parameters) if store else None
         self.prices, self.preset, self.region = prices, preset, region
+        self.where = f" --to {to}"
 
     def standing(self, run: Run, now: datetime.datetime | None = None) -> Standing:
         """Return how the run stands by what the backend has just told of it, its tasks too, and by the store."""
@@ -83,6 +103,7 @@ class RunWatch:
             cost=sum(item.cost.likely for item in items if item.cost) if items else None,
             currency=self.prices.currency,
             unpriced=tuple(item.name for item in items if item.price is None and item.amount.likely),
+            retry=f"pagemill retry {run.id}{self.where}" if run.state is State.FAILED else "",
         )
 
     def _look(self, run: Run) -> tuple[StoreProgress, str]:
@@ -98,9 +119,10 @@ class RunWatch:
 
 def watch_of(run: Run, settings: "Settings") -> RunWatch:
     """Return what watches a run, with the prices of the settings and the preset that its labels name."""
-    name = run.labels.get("preset") or settings.preset or DEFAULTS[settings.to]
+    name = run.labels.get(PRESET_LABEL) or settings.preset or DEFAULTS[settings.to]
     preset = PRESETS.get(name, PRESETS[DEFAULTS[settings.to]])
-    return RunWatch(_store_of(run), run.parameters, load_prices(settings.prices), preset, settings.vertex.region)
+    prices = load_prices(settings.prices)
+    return RunWatch(_store_of(run), run.parameters, prices, preset, settings.vertex.region, settings.to)
 
 
 def _store_of(run: Run) -> Store | None:
@@ -138,7 +160,7 @@ def _hours(tasks: Iterable[Task], now: datetime.datetime) -> Range:
 def _eta_seconds(run: Run, progress: StoreProgress, now: datetime.datetime) -> float | None:
     """Return how long the rest of the pages takes at the rate of those read since the first shard was begun."""
     starts = [
-        task.started for task in run.tasks if task.name in GPU_TASKS and task.started and task.state not in UNPAID
+        task.started for task in run.tasks if task.name in READING_TASKS and task.started and task.state not in UNPAID
     ]
     left = progress.pages - progress.pages_done
     if run.state.ended or not starts or progress.pages_since < EVIDENCE_PAGES or left <= 0:
@@ -148,34 +170,54 @@ def _eta_seconds(run: Run, progress: StoreProgress, now: datetime.datetime) -> f
 
 
 def render(standing: Standing) -> "RenderableType":
-    """Return a standing for the terminal."""
-    from rich.console import Group
-    from rich.text import Text
-
-    run = standing.run
-    head = Text.assemble((run.name, "bold"), f"  {run.state}  ", (run.console, "dim"))
-    errors = [Text(f"{task.name}: {task.error}", "red") for task in run.tasks if task.error][:SHOWN_ERRORS]
-    failure = [Text(run.error, "red")] if run.error else []
-    return Group(head, _tasks_table(standing), *map(Text, _lines(standing)), *failure, *errors)
+    """Return a standing for the terminal; print it with `soft_wrap`, so that the console's address stays whole."""
+    return _View(standing)
 
 
-def _tasks_table(standing: Standing) -> "Table":
+@dataclasses.dataclass(frozen=True, slots=True)
+class _View:
+    """A standing with what matters first, for a terminal may be low, and without bars where it is narrow."""
+
+    standing: Standing
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.measure import Measurement
+        from rich.text import Text
+
+        run, errors = self.standing.run, self.standing.errors
+        yield Text.assemble((run.name, "bold"), f"  {run.state}")
+        address = Text(run.console, f"dim link {run.console}" if run.console else "", no_wrap=True)
+        address.overflow = options.overflow or "ellipsis"  # where it is cut, the link leads there still
+        yield address
+        yield from map(Text, _lines(self.standing))
+        yield from (Text(error, "red") for error in errors[:SHOWN_ERRORS] or [run.error] if error)
+        if more := errors[SHOWN_ERRORS:]:
+            yield Text(f"and {len(more)} other errors, which the console shows", "red")
+        table = _tasks_table(self.standing, bars=True)
+        fits = Measurement.get(console, options, table).maximum <= options.max_width
+        yield table if fits else _tasks_table(self.standing, bars=False)
+        if self.standing.retry:
+            yield Text(f"`{self.standing.retry}` runs what failed and what depends on it")
+
+
+def _tasks_table(standing: Standing, *, bars: bool) -> "Table":
     """Return a row a task type: a bar, and how many tasks there are in which state."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("task")
-    table.add_column("")
+    table.add_column("task", no_wrap=True, min_width=max(map(len, standing.tasks), default=0))
+    if bars:
+        table.add_column("")
     for name, _ in COLUMNS:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     looped = {task.name for task in standing.run.tasks if task.iteration is not None}
     for name, states in standing.tasks.items():
         total = max(states.total(), standing.progress.shards if name in looped else 0)
         numbers = {column: sum(states[state] for state in group) for column, group in COLUMNS}
         numbers["waiting"] += total - states.total()  # shards whose turn has not come are not told of
-        bar = ProgressBar(total=total, completed=numbers["done"], width=20)
-        table.add_row(name, bar, *(f"{number:,}" if number else "" for number in numbers.values()))
+        bar = [ProgressBar(total=total, completed=numbers["done"], width=20)] if bars else []
+        table.add_row(name, *bar, *(f"{number:,}" if number else "" for number in numbers.values()))
     return table
 
 
@@ -199,3 +241,11 @@ def _lines(standing: Standing) -> list[str]:
         without = f"; no price for {', '.join(standing.unpriced)}" if standing.unpriced else ""
         lines.append(f"cost    about {standing.cost:,.2f} {standing.currency} so far{without}")
     return lines
+
+
+def _named(shards: list[int]) -> str:
+    """Return which shards are meant, for behind a task's name; "" for a task that has none."""
+    if not shards:
+        return ""
+    more = f" and {len(shards) - SHOWN_SHARDS} more" if len(shards) > SHOWN_SHARDS else ""
+    return f", shard{'s' if shards[1:] else ''} {', '.join(map(str, shards[:SHOWN_SHARDS]))}{more}"

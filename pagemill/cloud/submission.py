@@ -3,23 +3,28 @@
 import dataclasses
 import difflib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pagemill.cloud.arguments import settle
-from pagemill.cloud.backend import Backend, Run, Schedule, Submission, Timetable
+from pagemill.cloud.backend import DEFAULT_FAILURE_POLICY, Backend, Run, Schedule, Submission, Timetable
 from pagemill.cloud.checks import CHECKS, check_elsewhere
-from pagemill.cloud.compiled import PIPELINES, Parameter, parameters_of_template, template_for
+from pagemill.cloud.compiled import PIPELINES, Parameter, parameters_of, parameters_of_template, template_for
+from pagemill.cloud.labels import labels_for
+from pagemill.cloud.prerequisites import Finding, check_prerequisites
+from pagemill.cloud.spec import read_documents, set_caching, tasks_in
 from pagemill.errors import UserError
 from pagemill.presets import DEFAULTS, Preset, preset_named
 from pagemill.settings import Settings
 
 LISTING = "discover-archives"  # the task that looks at the world outside of the store
 STORE, RUNS = "store", "runs"  # folders of the bucket
-FAILURE_POLICIES = ("slow", "fast")
+FAILURE_POLICIES = (DEFAULT_FAILURE_POLICY, "fast")
+
+Tell = Callable[[list[Finding]], object]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Order:
     ocr: str = "worker"
     caching: bool | None = None
     run: str = ""
-    failure_policy: str = "slow"
+    failure_policy: str = DEFAULT_FAILURE_POLICY
 
 
 def backend_for(settings: Settings) -> Backend:
@@ -49,56 +54,75 @@ def preset_of(settings: Settings, pipeline: str = "") -> Preset:
     """Return the machines that the settings name, else those that the pipeline is compiled for.
 
     Raises:
-        UserError: They are another backend's.
+        UserError: The pipeline does not run there, or the machines are another backend's.
     """
+    backends = PIPELINES[pipeline].backends if pipeline in PIPELINES else (settings.to,)
+    if settings.to not in backends:
+        mend = f"give --to {' or '.join(each for each in backends if each != 'local')}"
+        raise UserError(f"pipeline {pipeline}", f"does not run on {settings.to}", mend)
     default = PIPELINES[pipeline].default_preset(settings.to).name if pipeline in PIPELINES else DEFAULTS[settings.to]
     preset = preset_named(settings.preset or default)
     if preset.backend != settings.to:
         mend = f"give --to {preset.backend}, or a preset of {settings.to}"
+        if preset.backend == "local":
+            mend = f"give a preset of {settings.to}, or run it here with `pagemill run`"
         raise UserError(f"preset {preset.name}", f"is not for {settings.to}", mend)
     return preset
 
 
-def prepare(order: Order, settings: Settings, folder: Path) -> Submission:
+def prepare(
+    order: Order, settings: Settings, folder: Path, *, check: bool = False, tell: Tell | None = None
+) -> Submission:
     """Make of an order what a backend is given; nothing is started yet.
 
     Args:
         order: What is asked for.
         settings: Where it runs, on what, and from which images.
         folder: Receives the template.
+        check: Whether to look first whether all is there that the run needs; only then is anything written.
+        tell: Is given what that has found.
 
     Raises:
-        UserError: A parameter is missing, unknown or not of its type, or a task would refuse it later.
+        UserError: A parameter is missing, unknown or not of its type, or a task would refuse it later; or something
+            is missing that the run needs.
     """
     if order.failure_policy not in FAILURE_POLICIES:
         raise UserError(f"failure policy {order.failure_policy}", "is not known", "give slow or fast")
     preset = preset_of(settings, order.pipeline)
     template = template_for(order.pipeline, preset, order.ocr, settings.images, folder)
     expected = parameters_of_template(template)
-    values = _checked(expected, _defaults(expected, settings) | dict(order.parameters))
+    values = _checked(order.pipeline, expected, _defaults(expected, settings) | dict(order.parameters))
+    check_elsewhere(values)
+    if order.pipeline in CHECKS:
+        CHECKS[order.pipeline](values, False)
+    if check:
+        _stop_where_something_is_missing(settings, preset, values, order.ocr, tell)
+    run = order.run or order.pipeline
     return Submission(
         template=template,
         pipeline=order.pipeline,
-        parameters=_settled(order.pipeline, values),
-        run=order.run or order.pipeline,
+        parameters=settle(values),
+        run=run,
         pipeline_root=f"{settings.bucket.rstrip('/')}/{RUNS}" if settings.bucket else "",
         caching=order.caching,
-        labels=_labels(order, preset, settings),
+        labels=labels_for(order.pipeline, preset.name, run, settings.labels),
         service_account=getattr(settings, settings.to).service_account,
         network=settings.vertex.network if settings.to == "vertex" else "",
         failure_policy=order.failure_policy,
     )
 
 
-def prepare_schedule(order: Order, settings: Settings, folder: Path) -> Submission:
-    """Make of an order what a backend is given to run again and again: each run looks at the source anew.
+def prepare_schedule(
+    order: Order, settings: Settings, folder: Path, *, check: bool = False, tell: Tell | None = None
+) -> Submission:
+    """Make of an order, as `prepare` does, what is run again and again: each run looks at the source anew.
 
     Raises:
         UserError: As `prepare`; or caching is asked for, which would have every run find the first one's listing.
     """
     if order.caching:
         raise UserError("--caching", "would have each run take the first one's listing", "leave it out")
-    submission = prepare(order, settings, folder)
+    submission = prepare(order, settings, folder, check=check, tell=tell)
     if "source_fingerprint" not in submission.parameters:
         return submission
     _never_cache(submission.template, LISTING)
@@ -106,30 +130,59 @@ def prepare_schedule(order: Order, settings: Settings, folder: Path) -> Submissi
     return dataclasses.replace(submission, parameters=parameters)
 
 
-def submit(order: Order, settings: Settings) -> Run:
-    """Start a run of what is ordered, where the settings say, and return it as it begins; raises as `prepare`."""
+def submit(order: Order, settings: Settings, *, check: bool = True, tell: Tell | None = None) -> Run:
+    """Start a run of what is ordered, where the settings say, and return it as it begins.
+
+    It takes `check` and `tell`, and raises, as `prepare` does.
+    """
     with tempfile.TemporaryDirectory(prefix="pagemill-") as folder:
-        return backend_for(settings).submit(prepare(order, settings, Path(folder)))
+        return backend_for(settings).submit(prepare(order, settings, Path(folder), check=check, tell=tell))
 
 
-def create_schedule(order: Order, timetable: Timetable, settings: Settings) -> Schedule:
-    """Have what is ordered run at set times, where the settings say; raises as `prepare_schedule`."""
+def create_schedule(
+    order: Order, timetable: Timetable, settings: Settings, *, check: bool = True, tell: Tell | None = None
+) -> Schedule:
+    """Have what is ordered run at set times, where the settings say.
+
+    It takes `check` and `tell`, and raises, as `prepare` does. While a schedule of this name is active, it is refused.
+    """
+    backend = backend_for(settings)
     with tempfile.TemporaryDirectory(prefix="pagemill-") as folder:
-        return backend_for(settings).create_schedule(prepare_schedule(order, settings, Path(folder)), timetable)
+        submission = prepare_schedule(order, settings, Path(folder), check=check, tell=tell)
+        if any(each.active and each.name == timetable.name for each in backend.schedules()):
+            mend = "delete it, or give another --schedule"
+            raise UserError(f"schedule {timetable.name}", "is there already", mend)
+        return backend.create_schedule(submission, timetable)
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
     """Read a YAML of parameters; raises UserError."""
     try:
-        values = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        values = yaml.safe_load(text)
+        twice = _named_twice(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(str(path), f"cannot be read ({type(error).__name__})", "check the path") from None
     except yaml.YAMLError as error:
+        line = mark.line if (mark := getattr(error, "problem_mark", None)) else 0
+        if "\t" in "".join(text.splitlines()[line : line + 1]):
+            raise UserError(str(path), f"has a tab in line {line + 1}", "put spaces in its place") from None
         reason = str(error).replace("\n", " ")
         raise UserError(str(path), f"is no YAML ({reason})", "write `name: value` on each line") from None
+    if values is None:
+        return {}
+    if twice:
+        raise UserError(str(path), f"gives {twice} twice", "leave one of them")
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise UserError(str(path), "holds no table of parameters", "write `name: value` on each line")
     return values
+
+
+def _named_twice(text: str) -> str:
+    """Return the first key that a YAML's table has twice, of which a reader takes the last alone; "" for none."""
+    node = yaml.compose(text, yaml.SafeLoader)
+    keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    return next((str(key) for number, key in enumerate(keys) if key in keys[:number]), "")
 
 
 def _defaults(expected: Mapping[str, Parameter], settings: Settings) -> dict[str, Any]:
@@ -140,7 +193,7 @@ def _defaults(expected: Mapping[str, Parameter], settings: Settings) -> dict[str
     return {name: value for name, value in said.items() if name in expected}
 
 
-def _checked(expected: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(pipeline: str, expected: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return values for all parameters, each of its type."""
     for name in given:
         if name not in expected:
@@ -151,9 +204,9 @@ def _checked(expected: Mapping[str, Parameter], given: Mapping[str, Any]) -> dic
     values = {name: given.get(name, default) for name, default in defaults.items()}
     missing = [name for name, value in values.items() if value is None and name != "source_fingerprint"]
     if missing:
-        raise UserError(
-            f"parameter {missing[0]}", "has no value", f"give --{missing[0].replace('_', '-')}, or a file of parameters"
-        )
+        options = {each.name: f"--{each.name.replace('_', '-')}" for each in parameters_of(pipeline)}
+        option = options.get(missing[0], f"--set {missing[0]}=...")
+        raise UserError(f"parameter {missing[0]}", "has no value", f"give {option}, or a file of parameters")
     return {name: _typed(expected[name], value) for name, value in values.items() if value is not None}
 
 
@@ -167,25 +220,21 @@ def _typed(parameter: Parameter, value: Any) -> Any:
     raise UserError(f"parameter {parameter.name}", f"is not {kind}", f"give {kind} in place of {value!r}")
 
 
-def _settled(pipeline: str, values: dict[str, Any]) -> dict[str, Any]:
-    check_elsewhere(values)
-    if pipeline in CHECKS:
-        CHECKS[pipeline](values, False)
-    return settle(values)
-
-
-def _labels(order: Order, preset: Preset, settings: Settings) -> dict[str, str]:
-    from pagemill.cloud.labels import labels_for
-
-    return labels_for(order.pipeline, preset.name, order.run, settings.labels)
+def _stop_where_something_is_missing(
+    settings: Settings, preset: Preset, values: Mapping[str, Any], ocr: str, tell: Tell | None
+) -> None:
+    """Raise UserError for the first thing that the run needs and that is not there."""
+    findings = check_prerequisites(settings, preset, values, ocr=ocr)
+    if tell:
+        tell(findings)
+    for first in (each for each in findings if each.failed):
+        raise UserError(first.subject, first.reason, f"{first.mend}; --no-check (check=False) goes on all the same")
 
 
 def _never_cache(template: Path, task: str) -> None:
     """Have a task of a template run whenever the pipeline does."""
-    documents = list(yaml.safe_load_all(template.read_text()))
-    spec = documents[0]
-    dags = [spec["root"]["dag"], *(each["dag"] for each in spec["components"].values() if "dag" in each)]
-    for dag in dags:
-        if task in dag["tasks"]:
-            dag["tasks"][task]["cachingOptions"] = {}
-    template.write_text(yaml.safe_dump_all(documents, sort_keys=True))
+    documents = read_documents(template)
+    for name, each in tasks_in(documents[0]):
+        if name == task:
+            set_caching(each, False)
+    template.write_text(yaml.dump_all(documents, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))

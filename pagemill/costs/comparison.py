@@ -5,7 +5,7 @@ import dataclasses
 from pagemill.costs.estimate import HOUR_SECONDS, Estimate, estimate, machine_items
 from pagemill.costs.prices import DEFAULT_REGION, PriceTable
 from pagemill.costs.ranges import Range
-from pagemill.costs.speeds import published_speed
+from pagemill.costs.speeds import published_speed, read_elsewhere
 from pagemill.presets import PRESETS
 from pagemill.records import Status
 from pagemill.runs import Run
@@ -24,8 +24,8 @@ class Comparison:
 def compare(run: Run, preset_name: str, prices: PriceTable, *, region: str = DEFAULT_REGION) -> Comparison | None:
     """Compare the shards that were read with the estimate for as many pages; None when none was read.
 
-    The estimate is the one that can be had without a run: from the published speed. On one's own machine there is the
-    measured speed alone.
+    The estimate is the one that can be had without a run: from the published speed. On one's own machine, and where a
+    server elsewhere has read, there is the measured speed alone.
     """
     shards = [shard for shard in run.shards if READ in shard.manifests]
     pages = sum(pdf.num_pages for shard in shards for pdf in shard.rows("inspect_pdfs") if pdf.status == Status.OK)
@@ -33,7 +33,8 @@ def compare(run: Run, preset_name: str, prices: PriceTable, *, region: str = DEF
     if not pages or not seconds:
         return None
     preset = PRESETS.get(preset_name)
-    if preset is None or preset.backend == "local":
+    elsewhere = any(read_elsewhere(shard.manifests[READ].settings) for shard in shards)
+    if preset is None or preset.backend == "local" or elsewhere:
         return Comparison((("pages a second", "", f"{pages / seconds:,.2f}"),), "")
     foreseen = estimate(pages, preset, prices, published_speed(preset.accelerator), region=region, shards=len(shards))
     hours = Range.exactly(seconds / HOUR_SECONDS)

@@ -156,12 +156,19 @@ def _reading(manifest: Manifest[BookRecord]) -> _Reading | None:
     return _Reading(pages, seconds * gpus, max(0.0, manifest.seconds - seconds))
 
 
+def read_elsewhere(settings: Mapping[str, Any]) -> bool:
+    """Say whether pages were read by a server or a job, whose GPUs are not known."""
+    return settings.get("device") == "remote"
+
+
 def gpus_of(settings: Mapping[str, Any]) -> int:
     """Return how many GPUs a reading used by its settings, 0 for none.
 
     A device left to be chosen may have been a CPU; several models on one device, as presets have them, are on a GPU.
     """
     device, instances = str(settings.get("device", "")), int(settings.get("instances_per_gpu", 1))
+    if read_elsewhere(settings):
+        return 0
     if not device.startswith("cuda") and instances == 1:
         return 0
     return max(1, int(settings.get("workers", 1)) // instances) * int(settings.get("nodes", 1))

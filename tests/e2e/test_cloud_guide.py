@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pagemill.cli import app
-from pagemill.cloud import remote_commands
+from pagemill.cloud.commands import runs
 from pagemill.errors import UserError
 from tests.clouds import Clouds, running_clouds
 
@@ -53,7 +53,8 @@ def invoke(line: str) -> str:
 
 def test_every_command_of_the_guide_works(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"=ENDPOINT": f"={ENDPOINT}", "=MODEL": f"={MODEL}", "http://localhost:8080": clouds.kfp.endpoint}
-    monkeypatch.setattr(remote_commands, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(runs, "POLL_SECONDS", 0.0)
+    clouds.google.held_by_vertex |= {ENDPOINT: {"deployedModels": [{"id": "1"}]}, MODEL: {}}
     for command in commands():
         line = command
         for word, value in known.items():

@@ -4,16 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from pagemill.cloud.compiled import template_for
+from pagemill.cloud.spec import read_documents
 from pagemill.presets import PRESETS
 from pagemill.settings import ImageSettings
-
-
-def documents_of(path: Path) -> list[dict[str, Any]]:
-    """Read a compiled pipeline: its specification, and what only Kubernetes needs to know if there is any."""
-    return list(yaml.load_all(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
 @pytest.fixture(scope="session")
@@ -29,4 +24,4 @@ def templates(tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def documents(templates) -> dict[str, list[dict[str, Any]]]:
     """The documents of book-dataset by preset."""
-    return {name: documents_of(path) for name, path in templates.items()}
+    return {name: read_documents(path) for name, path in templates.items()}

@@ -12,6 +12,7 @@ import pytest
 from kfp import dsl
 
 from pagemill.cloud.compiled import template_for
+from pagemill.cloud.spec import read_documents
 from pagemill.components import images
 from pagemill.manifest import Manifest
 from pagemill.presets import PRESETS
@@ -20,7 +21,6 @@ from pagemill.settings import ImageSettings
 from pagemill.storage import Store
 from tests.light_books import LEAFLET, digest, inspected
 from tests.light_engine import ENGINE, FILES
-from tests.pipelines.conftest import documents_of
 
 ROOT = Path(__file__).parents[2]
 COMPONENT = "comp-recognize-pages"
@@ -109,7 +109,7 @@ def test_flex_start_waits_for_a_machine_as_long_as_the_preset_says(tmp_path):
 
     preset = dataclasses.replace(PRESETS["vertex-2xa100"], provisioning="FLEX_START", max_wait_seconds=7200)
     path = template_for("book-dataset", preset, "worker", ImageSettings(), tmp_path)
-    scheduling = CustomJob(job_of(documents_of(path)[0])).job_spec.scheduling
+    scheduling = CustomJob(job_of(read_documents(path)[0])).job_spec.scheduling
     assert scheduling.strategy.name == "FLEX_START"
     assert scheduling.max_wait_duration.total_seconds() == 7200
     assert not scheduling.restart_job_on_worker_restart

@@ -4,13 +4,13 @@ import json
 import re
 
 import pytest
-import yaml
 from google.cloud.aiplatform_v1.types import BatchPredictionJob, DeployModelRequest, Model
 from google.protobuf import json_format
 from google_cloud_pipeline_components.container.v1.gcp_launcher.utils.json_util import recursive_remove_empty
 from google_cloud_pipeline_components.container.v1.model.upload_model import remote_runner
 from kfp import compiler
 
+from pagemill.cloud.spec import read_documents
 from pagemill.components import images
 from pagemill.errors import UserError
 from pagemill.ocr.serving.settings import Settings
@@ -62,7 +62,7 @@ def specs(tmp_path_factory):
     found = {}
     for name, pipeline in pipelines.items():
         compiler.Compiler().compile(pipeline, str(folder / f"{name}.yaml"))
-        (found[name],) = yaml.safe_load_all((folder / f"{name}.yaml").read_text())  # one document: Vertex takes no more
+        (found[name],) = read_documents(folder / f"{name}.yaml")  # one document: Vertex takes no more
     return found
 
 

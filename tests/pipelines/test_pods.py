@@ -10,10 +10,10 @@ import pytest
 from kfp.components import load_component_from_file
 
 from pagemill.cloud.compiled import template_for
+from pagemill.cloud.spec import read_documents
 from pagemill.components import images
 from pagemill.presets import PRESETS, SECRET
 from pagemill.settings import ImageSettings
-from tests.pipelines.conftest import documents_of
 
 PRESET = PRESETS["gke-a100"]
 GPU = "exec-recognize-pages"
@@ -172,7 +172,7 @@ def test_flex_start_and_lasting_machines_have_other_nodes_and_no_queue_where_the
     for provisioning, more in (("STANDARD", {}), ("FLEX_START", {"cloud.google.com/gke-flex-start": "true"})):
         preset = dataclasses.replace(PRESET, provisioning=provisioning, queue="")
         path = template_for("book-dataset", preset, "worker", ImageSettings(), tmp_path)
-        pod = pod_of(GPU, documents_of(path))
+        pod = pod_of(GPU, read_documents(path))
         assert pod["spec"]["nodeSelector"] == accelerator | more
         assert [each["key"] for each in pod["spec"]["tolerations"]] == ["nvidia.com/gpu", *more]
         assert "kueue.x-k8s.io/queue-name" not in pod["metadata"]["labels"]

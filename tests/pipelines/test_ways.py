@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from pagemill.cloud.compiled import parameters_of_template, template_for
+from pagemill.cloud.spec import read_documents
 from pagemill.pipelines.ways import WAYS
 from pagemill.presets import PRESETS
 from pagemill.settings import ImageSettings
-from tests.pipelines.conftest import documents_of
 
 PRESET = PRESETS["vertex-2xa100"]
 LOOP = "comp-for-loop-2"
@@ -34,7 +34,7 @@ def test_every_way_is_in_the_table():
 
 @pytest.mark.parametrize("way", TABLE)
 def test_its_pages_go_where_a_workers_would(way, ways):
-    tasks = documents_of(ways[way])[0]["components"][LOOP]["dag"]["tasks"]
+    tasks = read_documents(ways[way])[0]["components"][LOOP]["dag"]["tasks"]
     source = tasks["clean-documents"]["inputs"]["artifacts"]["pages"]["taskOutputArtifact"]
     assert source == {"producerTask": TABLE[way][0], "outputArtifactKey": "pages"}
     reader = tasks[TABLE[way][0]]
@@ -60,4 +60,4 @@ def test_a_workers_defaults_are_those_of_the_preset(ways):
 
 @pytest.mark.parametrize("way", TABLE)
 def test_it_fits_into_one_document_for_vertex(way, ways):
-    assert len(documents_of(ways[way])) == 1
+    assert len(read_documents(ways[way])) == 1

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pagemill.cloud.compiled import (
     PIPELINES,
@@ -16,6 +15,7 @@ from pagemill.cloud.compiled import (
     pipelines_for,
     template_for,
 )
+from pagemill.cloud.spec import read_documents
 from pagemill.components import images
 from pagemill.errors import UserError
 from pagemill.presets import DEFAULTS, PRESETS
@@ -36,9 +36,8 @@ def strings(node) -> list[str]:
 
 def images_in(path: Path) -> set[str]:
     """Return the images of this project that a template names."""
-    documents = yaml.load_all(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     ours = tuple(f"/{name}{mark}" for name in images.NAMES for mark in ":@")
-    return {text for text in strings(list(documents)) if any(each in text and " " not in text for each in ours)}
+    return {text for text in strings(read_documents(path)) if any(each in text and " " not in text for each in ours)}
 
 
 @pytest.mark.parametrize("backend", DEFAULTS)

@@ -175,6 +175,7 @@ def test_seconds_count_for_every_gpu_and_rounds_add_up(store: Store) -> None:
         {"device": "cpu", "workers": 4, "instances_per_gpu": 1},
         {"device": "auto", "workers": 1, "instances_per_gpu": 1},  # may have been a CPU
         {"engine": "rapidocr"},
+        {"device": "remote", "workers": 0, "instances_per_gpu": 0, "figures": [{"rows": 1000, "requests": 250}]},
         {"figures": []},  # written before figures were recorded, or all was read already
         {"figures": [{"ranks": []}]},
     ],

@@ -1,6 +1,7 @@
 """Who may import whom: the library knows no orchestrator, its rooms keep apart, and the command starts light."""
 
 import ast
+import functools
 import graphlib
 import json
 import subprocess
@@ -28,7 +29,10 @@ FOUNDATION = (
     "storage",
     "templates",
 )
-NEIGHBOURS = {"ocr": {"pages"}}  # pages are rendered for the engine by the code that inspected them
+NEIGHBOURS = {
+    "ocr": {"pages"},  # pages are rendered for the engine by the code that inspected them
+    "decks": {"pages", "ocr"},  # slides are pages; those without text are read by RapidOCR
+}
 ORCHESTRATORS = ("dbos", "fastapi", "google.cloud", "kfp", "typer")
 HEAVY = ("google.api_core", "google.cloud.aiplatform", "kfp", "matplotlib", "nougat", "pandas", "torch", "transformers")
 
@@ -81,6 +85,7 @@ def files_by_part() -> dict[str, list[Path]]:
 BY_PART = files_by_part()
 
 
+@functools.cache
 def imports_of_part(part: str) -> list[Import]:
     return [each for path in BY_PART.get(part, []) for each in imports_of(path)]
 

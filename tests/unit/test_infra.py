@@ -1,5 +1,6 @@
 """The Terraform: variables are typed and told of, roles are narrow, outputs are settings, mistakes in it are found."""
 
+import functools
 import importlib.util
 import re
 import tomllib
@@ -18,10 +19,15 @@ FILES = sorted(INFRA.rglob("*.tf"))
 BROAD = re.compile(r"roles/(owner|editor|viewer|.*[aA]dmin)$")
 
 
+@functools.cache
+def parsed(path: Path) -> dict[str, Any]:
+    return hcl2.loads(path.read_text())
+
+
 def blocks(keyword: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield the blocks of a kind in all files: file, name, body."""
     for path in FILES:
-        for block in hcl2.loads(path.read_text()).get(keyword, ()):
+        for block in parsed(path).get(keyword, ()):
             for name, body in block.items():
                 if isinstance(body, dict):
                     yield str(path.relative_to(INFRA)), name.strip('"'), body

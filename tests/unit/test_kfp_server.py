@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from pagemill.cloud.spec import read_documents
 from tests.kfp_nodes import Player, Script, node_id
 from tests.kfp_server import running_kfp
 from tests.kfp_service import Kfp
@@ -325,22 +323,10 @@ class TestPlays:
         assert node_id(workflow, f"{workflow}[1].tails[1].heads") == f"{workflow}-3721646052"
 
 
-def test_it_can_be_started_by_hand(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-m", "tests.kfp_server"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        endpoint = process.stdout.readline().strip()
-        with urllib.request.urlopen(f"{endpoint}/apis/v2beta1/healthz") as answer:
-            assert json.load(answer) == {"multi_user": False, "pipeline_store": "database"}
-    finally:
-        process.terminate()
-        process.communicate()
-
-
 def test_the_compiled_pipelines_are_good() -> None:
     from tests.kfp_shapes import pipeline_of
 
     for path in sorted((ROOT / "compiled" / "kfp").glob("*.yaml")):
-        spec, *platform = yaml.load_all(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        spec, *platform = read_documents(path)
         told = {"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec
         assert pipeline_of(told) == spec

@@ -5,6 +5,7 @@ import time
 from email.utils import formatdate
 
 import pytest
+import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from pagemill.ocr.line import Reading
 from pagemill.ocr.plan import READING_VERSION
 from pagemill.ocr.remote import endpoint_resource, model_resource
 from pagemill.ocr.remote.answers import NotRead, config_in, records_in
-from pagemill.ocr.remote.endpoint import Address, _asked_seconds
+from pagemill.ocr.remote.endpoint import Address, _asked_seconds, _Busy, _wait_seconds
 from pagemill.ocr.remote.pieces import Piece, cut, rendering_field
 from pagemill.ocr.remote.plan import plan_of
 from pagemill.ocr.serving.config import EngineConfig, config_of
@@ -162,6 +163,13 @@ def test_a_server_says_what_it_reads_with(tmp_path):
     checkpoint = Checkpoint(tmp_path, "c" * 64, "nougat-0.1.0-base", "unknown", {"tokenizer.json": "d" * 64})
     settings = Settings(checkpoint="x", languages=("en", "de", "en"))
     assert config_of(settings, checkpoint) == dataclasses.replace(CONFIG, languages=("de", "en"))
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(0.0, 1.0), (7.0, 7.0), (9000.0, 300.0)])
+def test_who_is_asked_to_come_back_at_once_or_much_later_waits_a_little(asked, waited):
+    state = tenacity.RetryCallState(None, None, (), {})
+    state.outcome = tenacity.Future.construct(1, _Busy("503", asked), True)
+    assert _wait_seconds(state) == waited
 
 
 def test_a_rendering_goes_there_and_comes_back():

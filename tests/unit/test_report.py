@@ -1,5 +1,6 @@
 """The report of a run: the ledger's numbers on one page that needs nothing else, however far the run came."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,18 @@ def test_ones_own_machine_has_a_speed_alone(store: Store, tmp_path: Path) -> Non
     page = report(store, tmp_path)
     assert table(page, "comparison") == [["pages a second", "1.75"]]
     assert not page.xpath("//h2[text()='Estimate and fact']")
+
+
+def test_what_a_server_elsewhere_read_is_not_held_against_machines_that_the_run_did_not_have(store: Store) -> None:
+    chain.sample_chains(store)
+    run = find_run(store, PARAMETERS)
+    for shard in run.shards:
+        read = shard.manifests["recognize_pages"]
+        settings = {**read.settings, "device": "remote", "instances_per_gpu": 0}
+        shard.manifests["recognize_pages"] = dataclasses.replace(read, settings=settings)
+    elsewhere = compare(run, "vertex-a100-40", load_prices())
+    assert elsewhere is not None
+    assert elsewhere.rows == (("pages a second", "", "1.75"),)
 
 
 def test_a_preset_that_is_not_known_and_a_run_that_read_nothing_are_compared_with_nothing(store: Store) -> None:

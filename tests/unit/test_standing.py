@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from pagemill.cloud.backend import Run, State, Task
+from pagemill.cloud.labels import labels_for
 from pagemill.cloud.standing import RunWatch, Standing, render, standing_of, watch_of
 from pagemill.cloud.watching import StoreProgress, StoreWatch
 from pagemill.costs.prices import load_prices
@@ -61,9 +62,9 @@ def forget(store: Store, *stages: str, shard: int | None = None) -> None:
             store.delete_folder(name.rpartition("/")[0])
 
 
-def shown(standing: Standing) -> str:
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(render(standing))
+def shown(standing: Standing, width: int = 120) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(render(standing), soft_wrap=True)
     return console.export_text()
 
 
@@ -229,6 +230,12 @@ def test_the_rest_takes_as_long_as_the_rate_since_reading_began_says(
     assert with_progress(run_of(READING), progress, hours).eta_seconds == (None if eta is None else pytest.approx(eta))
 
 
+def test_pages_that_an_endpoint_reads_have_an_eta_too() -> None:
+    progress = StoreProgress(shards=4, pages=3000, pages_are_known=True, pages_done=1800, pages_since=1200)
+    by_endpoint = task("predict-pages", State.RUNNING, 1.0, iteration=0)
+    assert with_progress(run_of(by_endpoint), progress, 2.0).eta_seconds == pytest.approx(3600.0)
+
+
 def test_there_is_no_eta_before_a_gpu_reads_or_after_the_end() -> None:
     progress = StoreProgress(shards=4, pages=3000, pages_are_known=True, pages_done=1800, pages_since=1800)
     waiting = task("recognize-pages", State.PENDING)
@@ -279,13 +286,64 @@ def test_tasks_are_shown_by_type_with_how_many_are_in_which_state(store: Store) 
         error="a task failed",
     )
     lines = text_lines(standing(run, store))
-    assert lines[0].startswith("books  failed  https://console/books-7")
-    rows = {line.split()[0]: [word for word in line.split() if word.isdigit()] for line in lines[2:5]}
+    assert lines[:2] == ["books  failed", "https://console/books-7"]
+    rows = {line.split()[0]: [word for word in line.split() if word.isdigit()] for line in lines[7:10]}
     assert rows == {"discover-archives": ["1"], "extract-pdfs": ["1", "1"], "recognize-pages": ["1", "1"]}
-    assert "shards  2 of 2" in lines
-    assert "pages   14 of 14, 100%" in lines
-    assert "recognize-pages: quota exceeded" in lines
-    assert "a task failed" in lines
+    assert lines[2:4] == ["shards  2 of 2", "pages   14 of 14, 100%"]
+    assert lines[5] == "recognize-pages, shard 0: quota exceeded"
+    assert "a task failed" not in lines  # the task's own error tells more
+
+
+def reading(state: State, iteration: int, error: str = "") -> Task:
+    return task("recognize-pages", state, 0.2, 0.3, iteration=iteration, error=error)
+
+
+def test_an_error_is_told_once_with_its_shards() -> None:
+    run = run_of(
+        *(reading(State.FAILED, shard, "out of quota") for shard in (7, 1, 4)),
+        reading(State.FAILED, 2, "no such image"),
+        task("plan-shards", State.FAILED, error="no archives"),
+        reading(State.CANCELLED, 3, "The task was cancelled."),
+        state=State.FAILED,
+        error="The DAG failed because some tasks failed.",
+    )
+    assert standing(run).errors == [
+        "recognize-pages, shards 1, 4, 7: out of quota",
+        "recognize-pages, shard 2: no such image",
+        "plan-shards: no archives",
+    ]
+    assert standing(run).failure == "recognize-pages, shards 1, 4, 7: out of quota"
+
+
+def test_many_shards_and_many_errors_are_counted() -> None:
+    run = run_of(*(reading(State.FAILED, shard, "quota") for shard in range(30)), state=State.FAILED)
+    assert standing(run).errors == ["recognize-pages, shards 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 20 more: quota"]
+    run = run_of(*(reading(State.FAILED, shard, f"error {shard}") for shard in range(8)), state=State.FAILED)
+    assert "and 3 other errors, which the console shows" in text_lines(standing(run))
+
+
+def test_without_an_error_of_a_task_the_backends_own_is_told() -> None:
+    run = run_of(state=State.FAILED, error="the service account may not write")
+    assert standing(run).failure == "the service account may not write"
+    assert "the service account may not write" in text_lines(standing(run))
+
+
+@pytest.mark.parametrize(("to", "option"), [("vertex", " --to vertex"), ("kfp", " --to kfp")])
+def test_a_failed_run_ends_with_the_command_that_goes_on_from_there(to: str, option: str) -> None:
+    failed = standing_of(run_of(READING, state=State.FAILED), Settings(to=to))
+    assert text_lines(failed)[-1] == f"`pagemill retry books-7{option}` runs what failed and what depends on it"
+    assert "pagemill retry" not in shown(standing_of(run_of(READING), Settings(to=to)))
+
+
+@pytest.mark.parametrize("width", [80, 60, 30])
+def test_addresses_and_names_of_tasks_stay_whole_in_a_narrow_terminal(width: int) -> None:
+    address = f"https://console.cloud.google.com/vertex-ai/pipelines/locations/us-central1/runs/books-7?{'p' * 60}"
+    run = dataclasses.replace(run_of(READING, task("model-batch-predict", State.SUCCEEDED)), console=address)
+    lines = shown(standing(run), width).splitlines()
+    assert address in lines
+    rows = [line for line in lines if line.startswith(("recognize-pages", "model-batch-predict"))]
+    assert len(rows) == 2
+    assert ("━" in rows[1]) == (width == 80)
 
 
 def test_a_store_that_cannot_be_read_does_not_hide_the_tasks(tmp_path: Path) -> None:
@@ -301,7 +359,11 @@ def test_a_store_that_cannot_be_read_does_not_hide_the_tasks(tmp_path: Path) -> 
 
 def test_the_preset_and_the_store_are_those_of_the_run(store: Store) -> None:
     chain.sample_chains(store)
-    run = run_of(READING, labels={"preset": "vertex-2xa100"}, parameters={**PARAMETERS, "store": store.uri})
+    run = run_of(
+        READING,
+        labels=labels_for("book-dataset", "vertex-2xa100", "books"),
+        parameters={**PARAMETERS, "store": store.uri},
+    )
     settings = Settings(vertex={"region": "europe-west4"})
     watch = watch_of(run, settings)
     assert (watch.preset.name, watch.region) == ("vertex-2xa100", "europe-west4")

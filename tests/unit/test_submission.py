@@ -4,13 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from pagemill.cloud.arguments import settle
-from pagemill.cloud.backend import Submission
-from pagemill.cloud.submission import Order, prepare, prepare_schedule, preset_of, read_parameters
+from pagemill.cloud.backend import Schedule, Submission, Timetable
+from pagemill.cloud.compiled import parameters_of_template
+from pagemill.cloud.prerequisites import Finding, Verdict
+from pagemill.cloud.spec import read_documents
+from pagemill.cloud.submission import (
+    Order,
+    create_schedule,
+    prepare,
+    prepare_schedule,
+    preset_of,
+    read_parameters,
+    submit,
+)
 from pagemill.errors import UserError
 from pagemill.settings import load_settings
+from pagemill.storage import Store
+from tests.specs import caching_of
 
 GIVEN = {"source": "memory://books", "publish": "memory://dataset", "source_fingerprint": "monday"}
 
@@ -40,8 +52,7 @@ def test_what_is_left_out_follows_from_the_settings(tmp_path: Path) -> None:
 
 def test_every_parameter_has_a_value_of_its_type(tmp_path: Path) -> None:
     parameters = prepared(tmp_path, {"min_agreement": 1}).parameters
-    template = yaml.safe_load((tmp_path / "book_dataset.yaml").read_text())
-    assert parameters.keys() == template["root"]["inputDefinitions"]["parameters"].keys()
+    assert parameters.keys() == parameters_of_template(tmp_path / "book_dataset.yaml").keys()
     assert isinstance(parameters["min_agreement"], float)
     assert isinstance(parameters["max_tokens"], int)
 
@@ -83,9 +94,19 @@ def test_a_profile_of_ones_own_goes_by_a_name_that_follows_from_its_content(tmp_
     assert settle({"profile": "books", "store": "nowhere"})["profile"] == "books"
 
 
-def test_a_preset_of_another_backend_is_refused() -> None:
-    with pytest.raises(UserError, match=r"preset gke-a100: is not for vertex; give --to kfp, or a preset of vertex"):
-        preset_of(load_settings({"preset": "gke-a100"}))
+@pytest.mark.parametrize(
+    ("preset", "to", "pipeline", "says"),
+    [
+        ("gke-a100", "vertex", "", "preset gke-a100: is not for vertex; give --to kfp, or a preset of vertex"),
+        ("local", "kfp", "", "preset local: is not for kfp; give a preset of kfp, or run it here with `pagemill run`"),
+        ("", "kfp", "deploy-nougat", "pipeline deploy-nougat: does not run on kfp; give --to vertex"),
+        ("vertex-2xa100", "kfp", "deploy-nougat", "pipeline deploy-nougat: does not run on kfp; give --to vertex"),
+    ],
+)
+def test_machines_of_another_backend_are_refused(preset: str, to: str, pipeline: str, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        preset_of(load_settings({"preset": preset, "to": to}), pipeline)
+    assert str(error.value) == says
 
 
 def test_without_a_preset_the_backends_default_is_taken() -> None:
@@ -96,28 +117,72 @@ def test_runs_are_labelled_for_the_bill(tmp_path: Path) -> None:
     labels = prepared(tmp_path, settings={"labels": {"team": "Books"}}, run="Nightly run").labels
     assert labels["pagemill-pipeline"] == "book-dataset"
     assert labels["pagemill-preset"] == "vertex-a100-40"
+    assert labels["pagemill-run"] == "nightly-run"
     assert labels["team"] == "books"
+    assert prepared(tmp_path).labels["pagemill-run"] == "book-dataset"
+
+
+def missing(*args: Any, **more: Any) -> list[Finding]:
+    return [Finding("bucket", Verdict.OK, "is there"), Finding("quota", Verdict.FAILED, "is 0", "ask for 8")]
+
+
+def test_a_run_that_lacks_something_is_not_started_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pagemill.cloud.submission.check_prerequisites", missing)
+    own = tmp_path / "own.yaml"
+    own.write_text("mask: [email]\n")
+    order = Order("book-dataset", GIVEN | {"profile": str(own), "store": "memory://untouched"})
+    told: list[list[Finding]] = []
+    with pytest.raises(UserError, match=r"quota: is 0; ask for 8; --no-check \(check=False\) goes on all the same"):
+        submit(order, load_settings({"vertex.project": "p"}), tell=told.append)
+    with pytest.raises(UserError, match="quota: is 0"):
+        create_schedule(order, Timetable("0 3 * * *", "nightly"), load_settings({"vertex.project": "p"}))
+    assert told == [missing()]
+    assert not Store("memory://untouched").folders()
+
+
+class Busy:
+    """A backend that has a schedule already, and one that is over."""
+
+    def schedules(self) -> list[Schedule]:
+        return [Schedule("1", "nightly", "", True, "ACTIVE"), Schedule("2", "weekly", "", False, "COMPLETED")]
+
+    def create_schedule(self, submission: Submission, timetable: Timetable) -> Schedule:
+        return Schedule("3", timetable.name, timetable.cron, True, "ACTIVE")
+
+
+def test_a_second_schedule_of_a_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pagemill.cloud.submission.backend_for", lambda settings: Busy())
+    order, settings = Order("book-dataset", GIVEN), load_settings({"bucket": "memory://library"})
+    says = "schedule nightly: is there already; delete it, or give another --schedule"
+    with pytest.raises(UserError, match=says):
+        create_schedule(order, Timetable("0 3 * * *", "nightly"), settings, check=False)
+    assert create_schedule(order, Timetable("0 3 * * 0", "weekly"), settings, check=False).id == "3"
+
+
+def test_a_parameter_without_an_option_is_asked_for_by_set(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"parameter endpoint: has no value; give --set endpoint=\.\.\., or a file"):
+        prepared(tmp_path, ocr="endpoint")
+
+
+@pytest.mark.parametrize(
+    ("ocr", "name", "says"),
+    [("endpoint", "endpoint", "is neither an endpoint"), ("batch-prediction", "model", "is no model of Vertex AI")],
+)
+def test_what_can_be_no_endpoint_or_model_is_refused(tmp_path: Path, ocr: str, name: str, says: str) -> None:
+    with pytest.raises(UserError, match=f"{name} nougat: {says}"):
+        prepared(tmp_path, {name: "nougat"}, ocr=ocr)
 
 
 def test_a_scheduled_run_looks_at_the_source_anew(tmp_path: Path) -> None:
     once = prepared(tmp_path / "once").template
     order = Order("book-dataset", GIVEN)
     again = prepare_schedule(order, load_settings({"bucket": "memory://library"}), tmp_path / "again")
-    assert caching(once)["discover-archives"]
-    changed = {task for task, cached in caching(again.template).items() if cached != caching(once)[task]}
-    assert changed == {"discover-archives"}
+    before, after = (caching_of(read_documents(template)[0]) for template in (once, again.template))
+    assert before["discover-archives"]
+    assert {task for task, cached in after.items() if cached != before[task]} == {"discover-archives"}
     assert again.parameters["source_fingerprint"] != GIVEN["source_fingerprint"]
-
-
-def caching(template: Path) -> dict[str, bool]:
-    """Whether each task of a template may be taken from the cache."""
-    spec = next(yaml.safe_load_all(template.read_text()))
-    dags = [spec["root"]["dag"], *(each["dag"] for each in spec["components"].values() if "dag" in each)]
-    return {
-        name: task.get("cachingOptions", {}).get("enableCache", False)
-        for dag in dags
-        for name, task in dag["tasks"].items()
-    }
 
 
 def test_a_schedule_that_would_cache_the_listing_is_refused(tmp_path: Path) -> None:
@@ -127,7 +192,15 @@ def test_a_schedule_that_would_cache_the_listing_is_refused(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("- a\n", "holds no table"), ("a: [\n", "is no YAML"), ("1: x\n", "holds no table"), ("\x00", "is no YAML")],
+    [
+        ("- a\n", "holds no table"),
+        ("a: [\n", "is no YAML"),
+        ("1: x\n", "holds no table"),
+        ("\x00", "is no YAML"),
+        ("dpi: 96\nsource: a\ndpi: 72\n", "gives dpi twice; leave one of them"),
+        ("source: a\n\tdpi: 96\n", "has a tab in line 2; put spaces in its place"),
+        ("source:\n\t- a\n", "has a tab in line 2"),
+    ],
 )
 def test_a_file_that_is_no_parameters_is_told_in_one_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "run.yaml"
@@ -136,6 +209,13 @@ def test_a_file_that_is_no_parameters_is_told_in_one_line(tmp_path: Path, text: 
         read_parameters(path)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "\n# nothing yet\n"])
+def test_an_empty_file_gives_no_parameters(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    assert read_parameters(path) == {}
 
 
 def test_parameters_keep_their_types(tmp_path: Path) -> None:

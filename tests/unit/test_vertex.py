@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from pagemill.cloud.backend import Backend, Run, State, Submission, Timetable
+from pagemill.cloud.backend import Backend, Run, State, Submission, Timetable, Unreachable
 from pagemill.cloud.vertex import VertexBackend
 from pagemill.cloud.vertex.jobs import new_job_id
 from pagemill.errors import UserError
 from pagemill.settings import VertexSettings
-from tests.small_pipeline import PARAMETERS, write_small_pipeline
+from tests.small_pipeline import PARAMETERS, small_pipeline, write_small_pipeline
+from tests.specs import caching_of
 from tests.vertex_faults import FAULTS
 from tests.vertex_server import running_vertex
 from tests.vertex_service import BILLING_LABEL, Vertex
@@ -73,11 +73,9 @@ def sent(vertex: Vertex) -> dict:
     return next(each for each in reversed(vertex.requests) if each.method == "POST").body
 
 
-def caching(body: dict) -> dict[str, bool | None]:
-    """Return what each task of a job says of the cache."""
-    spec = body["pipelineSpec"]
-    tasks = [each["dag"]["tasks"] for each in (spec["root"], *spec["components"].values()) if "dag" in each]
-    return {name: task["cachingOptions"].get("enableCache") for dag in tasks for name, task in dag.items()}
+def caching(body: dict) -> dict[str, bool]:
+    """Return which tasks of a job that was sent may be taken from the cache."""
+    return caching_of(body["pipelineSpec"])
 
 
 class TestSubmission:
@@ -98,14 +96,16 @@ class TestSubmission:
         assert run.parameters == PARAMETERS
         assert isinstance(run.parameters["limit"], int)
 
-    @pytest.mark.parametrize("choice", [True, False])
-    def test_a_choice_of_caching_is_made_for_all_tasks(self, vertex, backend, submission, choice) -> None:
-        backend.submit(changed(submission, caching=choice))
-        assert set(caching(sent(vertex)).values()) == {choice}
+    def test_caching_is_set_in_loops_too_and_never_for_an_exit_task(self, vertex, backend, submission) -> None:
+        backend.submit(changed(submission, caching=False))
+        assert set(caching(sent(vertex)).values()) == {False}
+        backend.submit(changed(submission, caching=True))
+        assert caching(sent(vertex))["read"]
+        assert [name for name, cached in caching(sent(vertex)).items() if not cached] == ["report"]
 
     def test_without_a_choice_each_task_keeps_its_own(self, vertex, backend, submission) -> None:
         backend.submit(submission)
-        assert caching(sent(vertex)) == caching({"pipelineSpec": yaml.safe_load(submission.template.read_text())})
+        assert caching(sent(vertex)) == caching_of(small_pipeline())
 
     @pytest.mark.parametrize(("policy", "number"), [("slow", 1), ("fast", 2)])
     def test_the_failure_policy_is_told(self, vertex, backend, submission, policy, number) -> None:
@@ -214,6 +214,24 @@ class TestRuns:
         run = backend.submit(submission)
         assert backend.run(f"projects/project/locations/us-central1/pipelineJobs/{run.id}").id == run.id
 
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "",
+            "books?x=1",
+            "books/../other",
+            "Books of May",
+            "projects/p",
+            "projects/p/locations/r/schedules/7",
+            "books\n",
+        ],
+    )
+    def test_what_can_be_no_id_is_not_asked_for(self, vertex, backend, name) -> None:
+        for ask in (backend.run, backend.cancel, backend.retry):
+            with pytest.raises(UserError, match=r"run '.*': is no id; `pagemill status` lists the runs"):
+                ask(name)
+        assert vertex.requests == []
+
 
 class TestCancelling:
     def test_what_runs_is_ended(self, vertex, backend, submission) -> None:
@@ -317,6 +335,14 @@ class TestSchedules:
         with pytest.raises(UserError, match="is over; create a new one"):
             backend.resume(schedule.id)
 
+    def test_what_can_be_no_id_is_not_asked_for(self, vertex, backend) -> None:
+        for ask in (backend.pause, backend.resume, backend.delete_schedule):
+            with pytest.raises(
+                UserError, match=r"schedule '7/8': is no id; `pagemill schedule list` lists the schedules"
+            ):
+                ask("7/8")
+        assert vertex.requests == []
+
     def test_one_is_deleted(self, backend, submission) -> None:
         schedule = backend.create_schedule(submission, NIGHTLY)
         backend.delete_schedule(schedule.id)
@@ -345,8 +371,9 @@ class TestPassingFailures:
         run = backend.submit(submission)
         assert [name.rpartition("/")[2] for name in vertex.jobs] == [run.id]
 
-    def test_a_schedule_is_created_once_though_the_answer_was_lost(self, vertex, backend, submission) -> None:
-        vertex.fail_next("lost", method="POST", done_first=True)
+    @pytest.mark.parametrize("fault", ["lost", "internal"])
+    def test_a_schedule_is_created_once_though_the_answer_was_lost(self, vertex, backend, submission, fault) -> None:
+        vertex.fail_next(fault, method="POST", done_first=True)
         with pytest.raises(UserError, match=r"not known whether it was created .*; look at `pagemill schedule list`"):
             backend.create_schedule(submission, NIGHTLY)
         assert len(vertex.schedules) == 1
@@ -367,7 +394,7 @@ class TestPassingFailures:
     def test_patience_ends(self, vertex, backend, submission, fault, line, monkeypatch) -> None:
         monkeypatch.setattr("pagemill.cloud.vertex.calls.PATIENCE_SECONDS", 0.01)
         vertex.fail_next(fault, times=10_000)
-        with pytest.raises(UserError, match=line):
+        with pytest.raises(Unreachable, match=line):
             backend.submit(submission)
         assert vertex.jobs == {}
 
@@ -398,7 +425,10 @@ class TestRefusals:
                 "ask for the role roles/iam.serviceAccountUser on that account",
             ),
             ("bucket", "grant the tasks' service account roles/storage.objectAdmin on the bucket"),
-            ("unauthenticated", "gcloud auth application-default login"),
+            (
+                "unauthenticated",
+                "the Google account is not signed in any more; log in again: gcloud auth application-default login",
+            ),
         ],
     )
     def test_one_is_told_at_once_with_its_mend(self, vertex, backend, submission, fault, line) -> None:
@@ -408,6 +438,7 @@ class TestRefusals:
         assert line in str(told.value)
         assert str(told.value).startswith("run Books of 2026: ")
         assert "\n" not in str(told.value)
+        assert not isinstance(told.value, Unreachable)
         assert len(vertex.requests) == 1
 
     def test_a_project_has_to_be_named(self) -> None:
@@ -416,7 +447,7 @@ class TestRefusals:
 
     def test_without_an_account_it_says_how_to_sign_in(self, monkeypatch, tmp_path) -> None:
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-        with pytest.raises(UserError, match="no Google account to use; gcloud auth application-default login"):
+        with pytest.raises(UserError, match="nobody is signed in; gcloud auth application-default login"):
             VertexBackend(VertexSettings(project="project")).runs()
 
 

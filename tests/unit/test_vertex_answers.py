@@ -7,9 +7,8 @@ from google.cloud.aiplatform_v1 import PipelineJob
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagemill.cloud.backend import State
+from pagemill.cloud.backend import LONGEST_LINE, State
 from pagemill.cloud.vertex.answers import run_of, tasks_of
-from pagemill.cloud.vertex.mistakes import LONGEST_MESSAGE
 from tests.small_pipeline import small_pipeline
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -84,7 +83,7 @@ class TestStates:
         job = job_with(detail(1, "plan", state="FAILED", error={"message": message}), error={"message": message})
         for error in (tasks_of(job)[0].error, run_of(job).error):
             assert error.startswith("first second xxx")
-            assert len(error) == LONGEST_MESSAGE + len(" ...")
+            assert len(error) == LONGEST_LINE + len(" ...")
 
     def test_a_run_before_its_first_task_has_none(self) -> None:
         assert tasks_of(job_with()) == ()

@@ -4,8 +4,6 @@ import copy
 import datetime
 import itertools
 import json
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -341,18 +339,3 @@ class TestFaults:
 
     def test_what_is_unknown_is_said_to_be(self, vertex) -> None:
         assert ask(vertex, "GET", "tensorboards")[0] == 404
-
-
-def test_it_runs_by_itself() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.vertex_server"],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        try:
-            address = process.stdout.readline().strip()
-            with urllib.request.urlopen(f"{address}/v1/{PARENT}/pipelineJobs") as answer:
-                assert json.load(answer) == {"pipelineJobs": []}
-        finally:
-            process.terminate()

@@ -10,7 +10,9 @@ from typing import Any
 
 import tenacity
 
+from pagemill.cloud.backend import Unreachable, one_line
 from pagemill.errors import UserError
+from pagemill.google_apis import LOGIN
 from pagemill.settings import KfpSettings
 
 ATTEMPTS = 5
@@ -19,7 +21,7 @@ LONGEST_WAIT_SECONDS = 120.0
 TIMEOUT_SECONDS = (10, 60)  # to connect, and for each answer
 UNDONE_STATUSES = frozenset({429, 503})  # the service did nothing: anything may be asked again
 PASSING_STATUSES = UNDONE_STATUSES | {408, 502, 504}
-SIGN_IN = "set PAGEMILL_KFP__TOKEN to a token that is valid, or run `gcloud auth application-default login`"
+SIGN_IN = f"set PAGEMILL_KFP__TOKEN to a token that is valid, or run `{LOGIN}`"
 ADDRESS = "set kfp.host to the URL that Kubeflow Pipelines is opened with"
 MENDS = {
     400: ("is refused", "correct what it names"),
@@ -33,6 +35,7 @@ MENDS = {
     429: ("gets too many requests", "wait a few minutes, and ask again"),
 }
 TROUBLE = ("cannot do it now", "ask again later; the log of the deployment ml-pipeline tells more")
+LOOK = "look there before you ask again"
 TOKEN = re.compile(r"[!-~]+")
 SECRETS = re.compile(r"(?i)bearer\s+\S+")
 
@@ -58,7 +61,7 @@ class Calls:
             **arguments: Of the method.
 
         Raises:
-            UserError: It failed in a way that the user can mend, or for longer than this waits.
+            UserError: It failed in a way that the user can mend; an Unreachable if for longer than this waits.
         """
         calling = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: _is_passing(error, repeatable)),
@@ -77,7 +80,7 @@ class Calls:
         try:
             answer = self._ask_once(service, method, arguments)
         except Exception as error:
-            if status_of(error) != 401 or not self._signed_in or self.settings.token.get_secret_value():
+            if status_of(error) != 401 or not self._signed_in or self.settings.bearer:
                 raise
             self._client = None
             answer = self._ask_once(service, method, arguments)
@@ -119,13 +122,17 @@ class Calls:
             said = _message(error)
             if status == 404 and not said:
                 return UserError(host, "has no such API", ADDRESS)
-            return UserError(host if status == 401 else subject, f"{reason} ({said or status})", mend)
+            reason = f"{reason} ({said or status})"
+            if not repeatable and status >= 500 and status not in UNDONE_STATUSES:
+                return UserError(subject, f"{reason}, but it may have taken place", LOOK)
+            mistake = Unreachable if status in PASSING_STATUSES or status >= 500 else UserError
+            return mistake(host if status == 401 else subject, reason, mend)
         if not isinstance(error, HTTPError):
             return error
         if repeatable or _never_sent(error):
-            return UserError(host, "does not answer", f"{ADDRESS}, and check the network")
+            return Unreachable(host, "does not answer", f"{ADDRESS}, and check the network")
         lost = f"no answer came from {host}, so it may have taken place"
-        return UserError(subject, lost, "look there before you ask again")
+        return UserError(subject, lost, LOOK)
 
 
 class NotTheApi(Exception):
@@ -143,7 +150,7 @@ def _connect(settings: KfpSettings) -> Any:
     """Make a client that neither reads nor writes ~/.config/kfp, nor follows redirects to a page to sign in."""
     import kfp.client
 
-    token = settings.token.get_secret_value().strip()
+    token = settings.bearer
     if not settings.host:
         raise UserError("kfp.host", "is not set", ADDRESS)
     if token and not TOKEN.fullmatch(token):  # the error of an impossible header would quote it
@@ -158,7 +165,7 @@ def _connect(settings: KfpSettings) -> Any:
         def _load_context_setting_or_default(self) -> None:
             self._context_setting = {"namespace": settings.namespace}
 
-    return Client(host=settings.host, namespace=settings.namespace, existing_token=token or None)
+    return Client(host=settings.url, namespace=settings.namespace, existing_token=token or None)
 
 
 @contextlib.contextmanager
@@ -218,4 +225,4 @@ def _message(error: Exception) -> str:
 
 
 def _line(text: object) -> str:
-    return SECRETS.sub("Bearer ...", " ".join(str(text).split()))[:300]
+    return SECRETS.sub("Bearer ...", one_line(text))

@@ -38,7 +38,7 @@ def five_fields(cron: str) -> str:
 def _days(part: str) -> str:
     """Spell out a part of the days of the week that calls Sunday 7."""
     found = _RANGE.fullmatch(part)
-    if not found or "7" not in (found["first"], found["last"]):
+    if not found or found["step"] == "0" or "7" not in (found["first"], found["last"]):
         return part
     days = range(int(found["first"]), int(found["last"] or found["first"]) + 1, int(found["step"] or 1))
     return ",".join(map(str, sorted({day % 7 for day in days}))) or part

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pagemill.cloud.backend import State, Task
+from pagemill.cloud.backend import State, Task, one_line
+from pagemill.cloud.spec import component_of, is_exit_task
 
 STATES = {
     "PENDING": State.PENDING,
@@ -25,7 +26,6 @@ STATES = {
 }
 EXECUTOR = "executor"
 DRIVER = "-driver"
-AFTER_ALL = "ALL_UPSTREAM_TASKS_COMPLETED"
 EARLY = (State.PENDING, State.RUNNING, State.FAILED)  # of a driver: its task is not there yet, or never will be
 EARLIEST = datetime.datetime(1971, 1, 1, tzinfo=datetime.UTC)  # what is not yet is told as 1970, or as year 1
 _ITERATION = re.compile(r"iteration-iterations\((\d+):")
@@ -65,7 +65,7 @@ def time_of(moment: datetime.datetime | None) -> datetime.datetime | None:
 
 def line_of(error: Any) -> str:
     """Return an error of the API in one line, "" when there is none."""
-    return " ".join((error.message or "").split()) if error else ""
+    return one_line(error.message or "") if error else ""
 
 
 def _places(
@@ -73,9 +73,9 @@ def _places(
 ) -> Iterator[tuple[str, str, int | None]]:
     """Yield each task that runs a container: the full name of its node, its name, the iteration that it is in."""
     for name, task in component["dag"]["tasks"].items():
-        last = task.get("triggerPolicy", {}).get("strategy") == AFTER_ALL
-        path = ".".join([above, *(f"{each}.onExit" for each in task.get("dependentTasks", [])[:1] if last), name])
-        inner = spec["components"][task["componentRef"]["name"]]
+        ended = task.get("dependentTasks", [])[:1] if is_exit_task(task) else []
+        path = ".".join([above, *(f"{each}.onExit" for each in ended), name])
+        inner = component_of(spec, task)
         if "dag" not in inner:
             yield path, name, index
         elif "parameterIterator" in task:

@@ -7,23 +7,30 @@ new starts once one has failed, what runs goes on to its end, and exit tasks run
 
 import datetime
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pagemill.cloud.backend import Run, Schedule, State, Submission, Task, Timetable
+from pagemill.cloud.backend import (
+    DEFAULT_FAILURE_POLICY,
+    Run,
+    Schedule,
+    State,
+    Submission,
+    Task,
+    Timetable,
+    check_can_be_retried,
+)
 from pagemill.cloud.kubeflow.calls import Calls
 from pagemill.cloud.kubeflow.cron import five_fields, six_fields
-from pagemill.cloud.kubeflow.nodes import AFTER_ALL, STATES, line_of, tasks_of, time_of
+from pagemill.cloud.kubeflow.nodes import STATES, line_of, tasks_of, time_of
+from pagemill.cloud.spec import read_documents, set_caching, tasks_in
 from pagemill.errors import UserError
 from pagemill.settings import KfpSettings
 
 LABELS = "labels: "
 LARGEST_PAGE = 200
 NEWEST_FIRST = "created_at desc"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, ten times as fast, where it is
 
 
 class KfpBackend:
@@ -52,19 +59,7 @@ class KfpBackend:
 
     def runs(self, limit: int = 20) -> list[Run]:
         """Return the latest runs of the namespace, newest first, without their tasks."""
-
-        def page(token: str, size: int) -> Any:
-            return self._calls.ask(
-                "runs",
-                "runs",
-                "run_service_list_runs",
-                namespace=self._settings.namespace,
-                page_token=token,
-                page_size=size,
-                sort_by=NEWEST_FIRST,
-            )
-
-        return [self._run(each) for each in _pages(page, "runs", limit)]
+        return [self._run(each) for each in self._listed("runs", "runs", "run_service_list_runs", limit)]
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to end; nothing happens to one that has ended."""
@@ -78,9 +73,7 @@ class KfpBackend:
 
     def retry(self, run_id: str) -> Run:
         """Run again what failed of a run, in the same run."""
-        before = self.run(run_id)
-        if before.state not in (State.FAILED, State.CANCELLED):
-            raise UserError(f"run {run_id}", f"is {before.state.value}", "only one that has failed can be retried")
+        check_can_be_retried(self.run(run_id))
         self._ask_run(run_id, "run_service_retry_run", repeatable=False)
         return self.run(run_id)
 
@@ -89,7 +82,7 @@ class KfpBackend:
         import kfp_server_api
 
         if timetable.max_runs:
-            mend = "leave --max-runs out, or give an end"
+            mend = "leave --max-runs out, and delete the schedule after them"
             raise UserError(f"schedule {timetable.name}", "cannot end after so many runs on Kubeflow Pipelines", mend)
         cron = kfp_server_api.V2beta1CronSchedule(
             cron=six_fields(timetable.cron), start_time=timetable.start, end_time=timetable.end
@@ -108,19 +101,8 @@ class KfpBackend:
 
     def schedules(self) -> list[Schedule]:
         """Return all schedules of the namespace."""
-
-        def page(token: str, size: int) -> Any:
-            return self._calls.ask(
-                "schedules",
-                "recurring_runs",
-                "recurring_run_service_list_recurring_runs",
-                namespace=self._settings.namespace,
-                page_token=token,
-                page_size=size,
-                sort_by=NEWEST_FIRST,
-            )
-
-        return [self._schedule(each) for each in _pages(page, "recurring_runs")]
+        listed = self._listed("schedules", "recurring_runs", "recurring_run_service_list_recurring_runs")
+        return [self._schedule(each) for each in listed]
 
     def pause(self, schedule_id: str) -> None:
         """Start no more runs by a schedule until it is resumed."""
@@ -141,10 +123,32 @@ class KfpBackend:
         method = f"recurring_run_service_{verb}_recurring_run"
         self._calls.ask(f"schedule {schedule_id}", "recurring_runs", method, recurring_run_id=schedule_id)
 
+    def _listed(self, subject: str, service: str, method: str, limit: int | None = None) -> Iterator[Any]:
+        """Yield what a service lists of the namespace, newest first, over all pages and up to a limit."""
+        token, left = "", LARGEST_PAGE if limit is None else limit
+        while left > 0:
+            listed = self._calls.ask(
+                subject,
+                service,
+                method,
+                namespace=self._settings.namespace,
+                page_token=token,
+                page_size=min(left, LARGEST_PAGE),
+                sort_by=NEWEST_FIRST,
+            )
+            found = (getattr(listed, service) or [])[:left]
+            yield from found
+            token, left = listed.next_page_token, left if limit is None else left - len(found)
+            if not token:
+                return
+
     def _order(self, submission: Submission) -> dict[str, Any]:
         """Return what a run and a recurring run are asked for with alike."""
         import kfp_server_api
 
+        if submission.failure_policy != DEFAULT_FAILURE_POLICY:
+            subject = f"--failure-policy {submission.failure_policy}"
+            raise UserError(subject, "Kubeflow Pipelines has none", "leave it out")
         if submission.network:
             raise UserError(
                 f"network {submission.network}",
@@ -191,9 +195,7 @@ class KfpBackend:
         return str(listed.experiments[0].experiment_id) if listed.experiments else ""
 
     def _console(self, page: str, each: str) -> str:
-        host = self._settings.host.rstrip("/")
-        scheme = "" if host.startswith("http") else "https://"  # so does the client read it
-        return f"{scheme}{host}/#/{page}/details/{each}"
+        return f"{self._settings.url}/#/{page}/details/{each}"
 
     def _run(self, told: Any, tasks: tuple[Task, ...] = ()) -> Run:
         config = told.runtime_config
@@ -227,32 +229,13 @@ class KfpBackend:
         )
 
 
-def _pages(page: Callable[[str, int], Any], items: str, limit: int | None = None) -> Iterator[Any]:
-    """Yield the items of all pages of a listing, up to a limit."""
-    token, left = "", limit
-    while left is None or left > 0:
-        listed = page(token, LARGEST_PAGE if left is None else min(left, LARGEST_PAGE))
-        found = (getattr(listed, items) or [])[:left]
-        yield from found
-        token, left = listed.next_page_token, None if left is None else left - len(found)
-        if not token:
-            return
-
-
 def _template(path: Path, caching: bool | None) -> dict[str, Any]:
     """Return a compiled pipeline as the API takes it: the spec, or the spec and what is Kubernetes' of it."""
-    spec, *platform = yaml.load_all(path.read_text(encoding="utf-8"), LOADER)
+    spec, *platform = read_documents(path)
     if caching is not None:
-        _set_caching(spec, caching)
+        for _, task in tasks_in(spec):
+            set_caching(task, caching)
     return {"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec
-
-
-def _set_caching(spec: dict[str, Any], caching: bool) -> None:
-    """Have all tasks cached or none, those in loops too; an exit task reports on its own run and is never cached."""
-    for component in [spec["root"], *spec["components"].values()]:
-        for task in component.get("dag", {}).get("tasks", {}).values():
-            is_last = task.get("triggerPolicy", {}).get("strategy") == AFTER_ALL
-            task["cachingOptions"] = {"enableCache": True} if caching and not is_last else {}
 
 
 def _spec(told: Any) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 import collections
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pagemill.cloud.backend import Run, Schedule, State, Task
-from pagemill.cloud.vertex.mistakes import one_line
+from pagemill.cloud.backend import Run, Schedule, State, Task, one_line
+from pagemill.cloud.spec import component_of, parameters_in, tasks_in
 
 CONSOLE = "https://console.cloud.google.com/vertex-ai/locations/{region}/pipelines/{kind}/{id}?project={project}"
 
@@ -141,22 +141,11 @@ def _split(name: str, loop: str) -> tuple[str, int | None]:
 
 def _executed(spec: Mapping[str, Any]) -> set[str]:
     """Return the names of the tasks that execute something."""
-    components = spec.get("components", {})
-    return {
-        name
-        for name, task in tasks_in(spec)
-        if "dag" not in components.get(task.get("componentRef", {}).get("name"), {})
-    }
+    return {name for name, task in tasks_in(spec) if "dag" not in component_of(spec, task)}
 
 
 def _loops(spec: Mapping[str, Any]) -> set[str]:
     return {name for name, task in tasks_in(spec) if "parameterIterator" in task or "artifactIterator" in task}
-
-
-def tasks_in(spec: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield name and definition of every task of a compiled pipeline, also of loops and other tasks that hold tasks."""
-    for component in (spec.get("root", {}), *spec.get("components", {}).values()):
-        yield from component.get("dag", {}).get("tasks", {}).items()
 
 
 def _age(detail: Any) -> tuple[float, int]:
@@ -165,9 +154,8 @@ def _age(detail: Any) -> tuple[float, int]:
 
 def _parameters(job: Any) -> dict[str, Any]:
     """Return the parameters that a run was given; numbers travel as floats."""
-    spec = job.pipeline_spec or {}
-    definitions = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
-    whole = {name for name, each in definitions.items() if each.get("parameterType") == "NUMBER_INTEGER"}
+    declared = parameters_in(job.pipeline_spec or {})
+    whole = {name for name, each in declared.items() if each.get("parameterType") == "NUMBER_INTEGER"}
     given = type(job.runtime_config).to_dict(job.runtime_config)["parameter_values"]
     return {name: int(value) if name in whole else value for name, value in given.items()}
 

@@ -6,12 +6,13 @@ reached, makes one unasked when there is none, and loads a great deal more.
 
 import functools
 import itertools
+import re
 from contextlib import AbstractContextManager
 from typing import Any
 
-from pagemill.cloud.backend import Run, Schedule, State, Submission, Timetable
+from pagemill.cloud.backend import Run, Schedule, Submission, Timetable, check_can_be_retried
 from pagemill.cloud.vertex.answers import run_of, schedule_of_answer
-from pagemill.cloud.vertex.calls import Clients, connect, explained, patiently
+from pagemill.cloud.vertex.calls import Clients, connect, explained, has_unknown_end, patiently
 from pagemill.cloud.vertex.jobs import catches_up, job_of, new_job_id, retry_of, schedule_of
 from pagemill.errors import UserError
 from pagemill.settings import VertexSettings
@@ -21,6 +22,11 @@ LISTED = (  # of each job in a list; with everything, the service is slow to lis
 )
 
 LARGEST_PAGE = 100
+ID = r"[a-z0-9][-a-z0-9]{0,127}"
+KINDS = {  # by collection: what the user calls one of it, and what lists them
+    "pipelineJobs": ("run", "`pagemill status` lists the runs"),
+    "schedules": ("schedule", "`pagemill schedule list` lists the schedules"),
+}
 
 
 class VertexBackend:
@@ -66,11 +72,7 @@ class VertexBackend:
             UserError: The run goes on still, or nothing of it is left to do.
         """
         job = self._job(run_id)
-        state = run_of(job, with_tasks=False).state
-        if not state.ended:
-            raise UserError(f"run {run_id}", f"has not ended ({state})", "wait, or cancel it first")
-        if state is State.SUCCEEDED:
-            raise UserError(f"run {run_id}", "has succeeded", "submit it anew to run it again")
+        check_can_be_retried(run_of(job, with_tasks=False))
         return self._start(retry_of(job))
 
     def create_schedule(self, submission: Submission, timetable: Timetable) -> Schedule:
@@ -80,7 +82,9 @@ class VertexBackend:
             call = patiently(may_be_done=False)  # a schedule's id is the service's choice: a second one would be made
             try:
                 made = self._clients.schedules.create_schedule(parent=self._parent, schedule=schedule, **call)
-            except OSError as error:
+            except Exception as error:
+                if not has_unknown_end(error):
+                    raise
                 reason = f"it is not known whether it was created ({type(error).__name__})"
                 mend = "look at `pagemill schedule list` before trying again"
                 raise UserError(f"schedule {timetable.name}", reason, mend) from error
@@ -146,8 +150,17 @@ class VertexBackend:
         return f"projects/{self.settings.project}/locations/{self.settings.region}"
 
     def _full_name(self, collection: str, name: str) -> str:
-        """Return the name by which the service knows a resource, given its id or that name itself."""
-        return name if name.startswith("projects/") else f"{self._parent}/{collection}/{name}"
+        """Return the name by which the service knows a resource, given its id or that name itself.
+
+        Raises:
+            UserError: It is neither; in an address, what it holds would lead elsewhere.
+        """
+        if re.fullmatch(rf"projects/[^/?#\s]+/locations/[^/?#\s]+/{collection}/{ID}", name):
+            return name
+        if not re.fullmatch(ID, name):
+            kind, mend = KINDS[collection]
+            raise UserError(f"{kind} {name!r}", "is no id", mend)
+        return f"{self._parent}/{collection}/{name}"
 
     @functools.cached_property
     def _clients(self) -> Clients:

@@ -1,12 +1,12 @@
 """Calls to Vertex AI: its clients, calls repeated while they may yet succeed, explained when they cannot."""
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from pagemill.cloud.vertex.mistakes import OUT_OF_QUOTA, mistake, server_message
+from pagemill.google_apis import GoogleApis
 from pagemill.settings import VertexSettings
 
 FIRST_WAIT_SECONDS = 1.0
@@ -16,7 +16,6 @@ REQUEST_SECONDS = 60.0
 
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 REFUSED_STATUSES = frozenset({429, 503})  # of these it is certain that nothing was done
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 log = logging.getLogger("pagemill")
 
@@ -35,7 +34,8 @@ def connect(settings: VertexSettings) -> Clients:
     from google.cloud.aiplatform_v1.services.pipeline_service import PipelineServiceClient
     from google.cloud.aiplatform_v1.services.schedule_service import ScheduleServiceClient
 
-    credentials = AnonymousCredentials() if settings.endpoint else _own_credentials()  # type: ignore[no-untyped-call]
+    account = GoogleApis(quota_project=settings.project)
+    credentials = AnonymousCredentials() if settings.endpoint else account.session.credentials  # type: ignore[no-untyped-call]
     host = settings.endpoint.rstrip("/") or f"{settings.region}-aiplatform.googleapis.com"
     options: dict[str, Any] = {
         "credentials": credentials,
@@ -88,6 +88,11 @@ def is_passing(error: BaseException) -> bool:
     return status in PASSING_STATUSES or isinstance(error, (OSError, TransportError))
 
 
+def has_unknown_end(error: BaseException) -> bool:
+    """Say whether a call that failed so may have been carried out all the same."""
+    return isinstance(error, OSError) or getattr(error, "code", None) in PASSING_STATUSES - REFUSED_STATUSES
+
+
 def _is_refused(error: BaseException) -> bool:
     return getattr(error, "code", None) in REFUSED_STATUSES and is_passing(error)
 
@@ -96,12 +101,3 @@ def _announce(error: Exception) -> None:
     """Log what is being waited for, by status or kind alone: texts of errors may quote requests."""
     if is_passing(error):
         log.warning("Vertex AI: %s; trying again", getattr(error, "code", None) or type(error).__name__)
-
-
-def _own_credentials() -> Any:
-    import google.auth
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a user's own account is meant to be used here
-        credentials, _ = google.auth.default(scopes=[SCOPE])
-    return credentials

@@ -5,10 +5,9 @@ import re
 import secrets
 from typing import Any
 
-import yaml
-
 from pagemill.cloud.backend import Submission, Timetable
-from pagemill.cloud.vertex.answers import tasks_in, tasks_of
+from pagemill.cloud.spec import read_documents, set_caching, tasks_in
+from pagemill.cloud.vertex.answers import tasks_of
 from pagemill.errors import UserError
 from pagemill.settings import VertexSettings
 
@@ -18,7 +17,6 @@ CATCH_UP_LABEL = "pagemill-catch-up"  # Vertex AI asks for it when a schedule go
 FOREIGN_LABELS = ("vertex-ai-", "aiplatform.googleapis.com/", "goog-")  # that the service sets by itself
 
 _POLICIES = {"slow": "PIPELINE_FAILURE_POLICY_FAIL_SLOW", "fast": "PIPELINE_FAILURE_POLICY_FAIL_FAST"}
-_ALWAYS = "ALL_UPSTREAM_TASKS_COMPLETED"  # trigger of the tasks that come last, however a run has ended
 
 
 def job_of(submission: Submission, settings: VertexSettings) -> Any:
@@ -31,7 +29,7 @@ def job_of(submission: Submission, settings: VertexSettings) -> Any:
         raise UserError(f"run {submission.run}", "has no bucket for its artifacts", "set bucket in pagemill.toml")
     if submission.caching is not None:
         for _, task in tasks_in(spec):
-            task["cachingOptions"] = {"enableCache": submission.caching}
+            set_caching(task, submission.caching)
     return PipelineJob(
         display_name=submission.run,
         pipeline_spec=spec,
@@ -57,8 +55,8 @@ def retry_of(job: Any) -> Any:
     spec = PipelineJob.to_dict(job)["pipeline_spec"]
     done = {task.name for task in tasks_of(job) if task.state in ("succeeded", "cached")}
     for name, task in tasks_in(spec):
-        if name in done and task.get("triggerPolicy", {}).get("strategy") != _ALWAYS:
-            task["cachingOptions"] = {"enableCache": True}
+        if name in done:
+            set_caching(task, True)
     own = {key: value for key, value in job.labels.items() if not key.startswith(FOREIGN_LABELS)}
     return PipelineJob(
         display_name=job.display_name,
@@ -105,10 +103,8 @@ def catches_up(schedule: Any) -> bool:
 
 
 def _spec_of(submission: Submission) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    documents = list(yaml.load_all(submission.template.read_text(), loader))
+    documents = read_documents(submission.template)
     if len(documents) != 1:
         reason = "has Kubernetes settings, which Vertex AI does not take"
         raise UserError(str(submission.template), reason, "compile it for a preset of vertex")
-    spec: dict[str, Any] = documents[0]
-    return spec
+    return documents[0]

@@ -1,14 +1,16 @@
 """What Vertex AI refuses, told in one line with its mend: quota, permissions, services that are off, wrong names."""
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from pagemill.cloud.backend import Unreachable, one_line
 from pagemill.errors import UserError
+from pagemill.google_apis import LOGIN
 from pagemill.settings import VertexSettings
 
 OUT_OF_QUOTA = re.compile(r"exceeds? quota limits?:? *(?P<quota>[\w./-]*\w)?", re.IGNORECASE)
 ANYTHING = re.compile("")
-LONGEST_MESSAGE = 500
+LOG_IN_AGAIN = f"log in again: {LOGIN}"
 
 
 class _Case(NamedTuple):
@@ -55,7 +57,7 @@ _CASES = (
         "wait for other runs, or ask for more at https://console.cloud.google.com/iam-admin/quotas?project={project}",
     ),
     _Case((429,), ANYTHING, "Vertex AI is asked too often ({message})", "try again in a few minutes"),
-    _Case((401,), ANYTHING, "Vertex AI does not accept the account", "gcloud auth application-default login"),
+    _Case((401,), ANYTHING, "Vertex AI does not accept the account", LOG_IN_AGAIN),
     _Case(
         (404,),
         ANYTHING,
@@ -67,19 +69,20 @@ _CASES = (
 
 
 def mistake(subject: str, error: BaseException, settings: VertexSettings) -> UserError:
-    """Return the line that explains the failure of a call."""
+    """Return the line that explains the failure of a call; an `Unreachable` if it might succeed a little later."""
     status = getattr(error, "code", None)
     if status is None:
-        return UserError(subject, *_without_answer(error, settings))
+        return _without_answer(subject, error, settings)
     text = server_message(error)
+    kind = Unreachable if _is_passing(status, text) else UserError
     for case in _CASES:
         found = case.pattern.search(f"{text} {getattr(error, 'reason', None) or ''}")
         if status in case.statuses and found:
             words = {name: value or "" for name, value in found.groupdict().items()}
             words |= {"project": settings.project, "region": settings.region, "message": text}
-            return UserError(subject, case.reason.format(**words), case.mend.format(**words))
+            return kind(subject, case.reason.format(**words), case.mend.format(**words))
     mend = "try again later; https://status.cloud.google.com tells of outages"
-    return UserError(subject, f"Vertex AI has failed ({status}: {text})", mend)
+    return kind(subject, f"Vertex AI has failed ({status}: {text})", mend)
 
 
 def server_message(error: BaseException) -> str:
@@ -88,21 +91,15 @@ def server_message(error: BaseException) -> str:
     return one_line(re.sub(r"^[A-Z]+ https?://\S+: ", "", text))
 
 
-def one_line(text: str) -> str:
-    """Return a text in one line, without its end when it is very long."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]} ..."
+def _is_passing(status: int, text: str) -> bool:
+    return status == 408 or status >= 500 or (status == 429 and not OUT_OF_QUOTA.search(text))
 
 
-def _without_answer(error: BaseException, settings: VertexSettings) -> tuple[str, str]:
+def _without_answer(subject: str, error: BaseException, settings: VertexSettings) -> UserError:
     from google.auth.exceptions import DefaultCredentialsError, RefreshError
 
-    kinds: tuple[tuple[Any, str, str], ...] = (
-        (DefaultCredentialsError, "there is no Google account to use", "gcloud auth application-default login"),
-        (RefreshError, "the Google account has to sign in again", "gcloud auth application-default login"),
-    )
-    for kind, reason, mend in kinds:
-        if isinstance(error, kind):
-            return reason, mend
+    if isinstance(error, (DefaultCredentialsError, RefreshError)):
+        return UserError(subject, "the Google account is not signed in any more", LOG_IN_AGAIN)
     where = settings.endpoint or f"Vertex AI in {settings.region}"
-    return f"{where} cannot be reached ({type(error).__name__})", "check the network and vertex.region, and try again"
+    reason = f"{where} cannot be reached ({type(error).__name__})"
+    return Unreachable(subject, reason, "check the network and vertex.region, and try again")

@@ -25,7 +25,7 @@ VERTEX_REQUEST_BYTES = 1_500_000  # that Vertex AI allows an online request
 VERTEX_LIMIT_SECONDS = 60.0  # in which it wants the answer
 GRACE_SECONDS = 15.0  # beyond that, before the client gives up itself
 SERVER_ERROR_ATTEMPTS = 3  # a request that a server fails on so often is not repeated as it is
-LONGEST_WAIT_SECONDS = 300.0
+SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 300.0  # whatever the server asks for
 BACKOFF = tenacity.wait_exponential_jitter(initial=1, max=60, jitter=1)
 
 _GOOGLE_HOSTS = (".googleapis.com", ".prediction.vertexai.goog")
@@ -177,8 +177,11 @@ class Endpoint:
     async def _headers(self) -> dict[str, str]:
         if self.google is None:
             return {}
-        async with self.signing_in:
-            token = await asyncio.to_thread(self.google.sign_in)
+        try:
+            async with self.signing_in:
+                token = await asyncio.to_thread(self.google.sign_in)
+        except OSError as error:
+            raise _Busy(f"Google gives no token ({error})") from None
         return {"Authorization": f"Bearer {token}"}
 
     def _refusal(self, status: int, headers: Mapping[str, str], text: str) -> Exception:
@@ -233,7 +236,7 @@ class _Limits(tenacity.stop.stop_base):
 
 def _wait_seconds(state: tenacity.RetryCallState) -> float:
     asked = getattr(_failure(state), "wait_seconds", None)
-    return BACKOFF(state) if asked is None else min(asked, LONGEST_WAIT_SECONDS)
+    return BACKOFF(state) if asked is None else min(max(asked, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
 
 def _asked_seconds(value: str) -> float | None:

@@ -105,8 +105,7 @@ class RemoteReading:
             self._leave(piece, str(error))
             return
         if rows:
-            await asyncio.to_thread(self._keep, piece, rows)
-            self.advance(len(rows))
+            await self._keep(piece, rows)
 
     async def _rows(self, piece: Piece) -> list[PageRecord]:
         """Have a piece read; pages that the server could not get at are asked for again."""
@@ -157,13 +156,14 @@ class RemoteReading:
         log.warning("pages %s of %s are not read: %s", piece.span, piece.pdf_sha256, why)
         self.unread[piece] = why
 
-    def _keep(self, piece: Piece, rows: list[PageRecord]) -> None:
-        """Keep the rows of a piece, and join its book when it was the last."""
-        self.assignment.readings.save(piece.pdf_sha256, piece.pages, rows)
+    async def _keep(self, piece: Piece, rows: list[PageRecord]) -> None:
+        """Keep the rows of a piece, and join its book when it was the last; threads only write, and count nothing."""
+        await asyncio.to_thread(self.assignment.readings.save, piece.pdf_sha256, piece.pages, rows)
         self.figures.add(rows)
+        self.advance(len(rows))
         self.lacking[piece.pdf_sha256] -= len(rows)
         if not self.lacking[piece.pdf_sha256]:
-            self.assignment.join(piece.pdf_sha256)
+            await asyncio.to_thread(self.assignment.join, piece.pdf_sha256)
 
     def _unread_error(self) -> UserError:
         pages = sum(len(piece.pages) for piece in self.unread)

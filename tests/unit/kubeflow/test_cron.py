@@ -38,6 +38,10 @@ def test_what_is_made_is_what_the_service_takes(minute: int, hour: int, day: str
     assert five_fields(six_fields(five)) == re.sub("7(?=[0-7,]*$)", "0", five)
 
 
+def test_a_step_of_nothing_is_left_to_the_service_to_refuse() -> None:
+    assert six_fields("0 3 * * 1-7/0") == "0 0 3 * * 1-7/0"
+
+
 def test_what_five_fields_cannot_say_is_shown_as_it_is() -> None:
     assert five_fields("30 0 3 * * 1") == "30 0 3 * * 1"
     assert five_fields("@daily") == "@daily"

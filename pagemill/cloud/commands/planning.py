@@ -1,77 +1,53 @@
 """`pagemill config`, `presets`, `estimate`: what is known of a run before anything is paid for."""
 
 import datetime
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pagemill.cloud.options import with_settings
+from pagemill.cloud.commands.options import with_settings
+from pagemill.cloud.commands.showing import AsJson, show_json, show_rows
 
 if TYPE_CHECKING:
     from pagemill.settings import Settings
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands to the application."""
-    app.command()(presets)
-    app.command()(estimate)
-    _add_group(app, "prices", "What machines cost.", refresh=refresh)
-    _add_group(app, "config", "The settings.", show=show)
-
-
-def _add_group(app: typer.Typer, name: str, text: str, **commands: Callable[..., None]) -> None:
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
-    group.callback()(lambda: None)  # so that a group of one stays a group
-    for each, command in commands.items():
-        group.command(each)(command)
-    app.add_typer(group, name=name, help=text)
-
-
-def show() -> None:
+def show(as_json: AsJson = False) -> None:
     """Show every setting, its value and where that came from; secrets are masked.
 
     Example: `pagemill config show`
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from pagemill.settings import describe, load_settings
 
-    table = Table("setting", "value", "from", "what it is for", box=None)
-    for each in describe(load_settings()):
-        table.add_row(each.name, each.value, each.origin, each.description)
-    Console().print(table, markup=False)
+    rows = [
+        {"setting": each.name, "value": each.value, "from": each.origin, "what_it_is_for": each.description}
+        for each in describe(load_settings())
+    ]
+    show_rows(rows, as_json=as_json)
 
 
-def presets() -> None:
+def presets(as_json: AsJson = False) -> None:
     """List the machines that pipelines can be compiled for.
 
     Example: `pagemill presets`
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from pagemill.presets import DEFAULTS, PRESETS
 
-    table = Table(
-        "preset", "runs on", "machine", "GPUs", "provisioning", "shards at a time", "instances a GPU", box=None
-    )
-    for each in PRESETS.values():
-        default = " (default)" if DEFAULTS[each.backend] == each.name else ""
-        gpus = f"{each.accelerators} x {each.accelerator}" if each.accelerators else ""
-        table.add_row(
-            each.name + default,
-            each.backend,
-            each.machine,
-            gpus,
-            each.provisioning if gpus else "",
-            str(each.parallelism or ""),
-            str(each.instances_per_gpu),
-        )
-    Console().print(table)
+    rows = [
+        {
+            "preset": each.name,
+            "runs_on": f"{each.backend} (default)" if DEFAULTS[each.backend] == each.name else each.backend,
+            "machine": each.machine or None,
+            "GPUs": f"{each.accelerators} x {each.accelerator}" if each.accelerators else None,
+            "provisioning": each.provisioning if each.accelerators else None,
+            "shards_at_a_time": each.parallelism or None,
+            "instances_a_GPU": each.instances_per_gpu,
+        }
+        for each in PRESETS.values()
+    ]
+    show_rows(rows, as_json=as_json)
 
 
 @with_settings
@@ -81,7 +57,7 @@ def estimate(
     shards: Annotated[int, typer.Option(min=0, help="As archives allow; 0 for what suits the preset.")] = 0,
     store: Annotated[str, typer.Option(help="With finished runs on such GPUs, whose speed is taken.")] = "",
     pages_per_second: Annotated[float | None, typer.Option(help="Of one GPU, if you know.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what reading so many pages takes and costs, from what and how surely.
 
@@ -102,7 +78,7 @@ def estimate(
         pages, preset, load_prices(settings.prices), speed, region=settings.vertex.region, shards=shards
     )
     if as_json:
-        typer.echo(json.dumps(foreseen.to_dict(), indent=1))
+        show_json(foreseen.to_dict())
     else:
         Console().print(estimate_table(foreseen))
 
@@ -126,3 +102,15 @@ def refresh(
     for each in lost:
         typer.echo(f"pagemill: the catalogue has no price of {each}", err=True)
     typer.echo(f'{out}; to use it, put `prices = "{out}"` into pagemill.toml')
+
+
+def _group(name: str, command: Callable[..., None]) -> typer.Typer:
+    """Return a group of one command, which stays a group by its callback."""
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+    group.callback()(lambda: None)
+    group.command(name)(command)
+    return group
+
+
+prices = _group("refresh", refresh)
+config = _group("show", show)

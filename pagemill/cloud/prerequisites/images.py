@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from pagemill.cloud.findings import Finding, Needs, failed, ok, unknown
+from pagemill.cloud.prerequisites.findings import Finding, failed, ok, unknown
+from pagemill.cloud.prerequisites.needs import Needs
 from pagemill.components.images import NAMES, reference
 
 IMAGE = re.compile(

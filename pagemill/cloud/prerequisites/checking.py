@@ -4,19 +4,16 @@ import concurrent.futures
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pagemill.cloud.findings import Finding, Needs, Verdict, failed, unknown
-from pagemill.cloud.google_checks import (
-    check_account,
-    check_apis,
-    check_buckets,
-    check_project,
-    check_quota,
-    check_secrets,
-    know_project,
-    refused,
-)
-from pagemill.cloud.image_checks import check_images
-from pagemill.cloud.kfp_checks import check_cluster, check_host
+from pagemill.cloud.prerequisites.accounts import check_account
+from pagemill.cloud.prerequisites.buckets import check_buckets
+from pagemill.cloud.prerequisites.findings import Finding, Verdict, failed, refused, unknown
+from pagemill.cloud.prerequisites.images import check_images
+from pagemill.cloud.prerequisites.kubeflow import check_cluster, check_host
+from pagemill.cloud.prerequisites.needs import Needs
+from pagemill.cloud.prerequisites.project import check_apis, check_project, know_project
+from pagemill.cloud.prerequisites.quota import check_quota
+from pagemill.cloud.prerequisites.reading import check_reader
+from pagemill.cloud.prerequisites.secrets import check_secrets
 from pagemill.errors import UserError
 from pagemill.google_apis import GoogleApis, GoogleError
 from pagemill.presets import Preset
@@ -37,6 +34,7 @@ CHECKS: dict[str, dict[str, Check]] = {  # by backend, each with what it is call
         "project": check_project,
         "APIs": check_apis,
         "quota": check_quota,
+        "endpoint or model": check_reader,
         "buckets": check_buckets,
         "images": check_images,
         "service account": check_account,
@@ -45,6 +43,7 @@ CHECKS: dict[str, dict[str, Check]] = {  # by backend, each with what it is call
     "kfp": {
         "Kubeflow Pipelines": check_host,
         "buckets": check_buckets,
+        "endpoint": check_reader,
         "images": check_images,
         "secrets": check_secrets,
         "cluster": check_cluster,
@@ -102,13 +101,17 @@ def findings_table(findings: Iterable[Finding]) -> "Table":
 
 
 def print_findings(findings: Sequence[Finding], console: "Console") -> None:
-    """Print findings as a table, and below it what mends those that are not well, each in one line to copy."""
+    """Print findings that are not well as a table, below it what mends them, each in one line, and count the others."""
     from rich.text import Text
 
-    console.print(findings_table(findings))
-    for each in findings:
-        if each.mend and each.verdict is not Verdict.OK:
+    told = [each for each in findings if each.verdict is not Verdict.OK]
+    if told:
+        console.print(findings_table(told))
+    for each in told:
+        if each.mend:
             console.print(Text.assemble((f"{each.subject}: ", STYLES[each.verdict]), each.mend), soft_wrap=True)
+    if well := len(findings) - len(told):
+        console.print(f"{well} {'check is' if well == 1 else 'checks are'} well", style=STYLES[Verdict.OK])
 
 
 def _all_findings(checks: Mapping[str, Check], needs: Needs, time_limit_seconds: float) -> list[Finding]:

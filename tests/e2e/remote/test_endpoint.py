@@ -1,37 +1,34 @@
-"""Pages read by a real server, through an endpoint and by batch prediction: what comes out is what a worker gives."""
+"""Pages read by a real server through an endpoint: what comes out is what a worker gives."""
 
-import dataclasses
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 
-import gcsfs
 import pytest
-import tenacity
 
 from pagemill.errors import UserError
-from pagemill.ocr import recognize_pages
-from pagemill.ocr.remote import check_endpoint, collect_predictions, endpoint, predict_pages, write_instances
+from pagemill.ocr.remote import check_endpoint, endpoint, predict_pages
 from pagemill.records import Reason, Status
-from pagemill.storage import Store
-from tests import light_engine, pdfs
-from tests.light_books import BLANK, BROKEN, FOLDED, digest, inspected, rows_of
-from tests.light_engine import numbered
+from tests import light_engine
+from tests.e2e.remote.conftest import (
+    AGAIN,
+    BOOK,
+    BOOKS,
+    LEAFLET,
+    RESOURCE,
+    assert_same,
+    of,
+    outcomes,
+)
+from tests.light_books import digest, rows_of
 from tests.light_runs import ROOT, kill, pages_kept, wait_for_pages
-from tests.remote import DROP, door_to, predict_batch
-from tests.servers import gcs_server
-from tests.serving import serving
+from tests.remote import DROP, door_to
 
-BOOK = pdfs.book([numbered(page, f"#lorem({4 * page})") if page != 3 else BLANK for page in range(1, 7)])
-LEAFLET = pdfs.book([numbered(8, "First side"), numbered(9, "Second side")])
-BOOKS = (BOOK, LEAFLET, BROKEN, FOLDED)
-BEHAVIOUR = {"loops": (1,), "silent": (2,), "bad": (4,)}
-RESOURCE = "projects/mill/locations/europe-west4/endpoints/7"
-AGAIN = (503, {"Retry-After": "0"})
 PROGRAM = """
 import sys
 from pagemill.manifest import Manifest
@@ -42,107 +39,6 @@ pdfs, store, checkpoint, endpoint = sys.argv[1:]
 predict_pages(Manifest.read(pdfs, PdfRecord), Store(store), checkpoint=checkpoint, endpoint=endpoint,
               pages_per_request=1, concurrency=2)
 """
-
-
-@pytest.fixture(scope="module")
-def bucket():
-    """A bucket, gs://library."""
-    with gcs_server():
-        gcsfs.GCSFileSystem(token="anon", project="books", skip_instance_cache=True).mkdir("library")
-        yield "gs://library"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, bucket):
-    with serving(tmp_path_factory.mktemp("server"), **BEHAVIOUR) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def checkpoint(server):
-    return str(server.log.parent / "light")
-
-
-@pytest.fixture(scope="module")
-def given(tmp_path_factory):
-    """The books as the stages before leave them: a store to copy, and its manifest."""
-    store = Store(str(tmp_path_factory.mktemp("given") / "store"))
-    return store, inspected(store, *BOOKS)
-
-
-@pytest.fixture(scope="module")
-def by_worker(tmp_path_factory, given, checkpoint):
-    """What a worker makes of the books: its store, and its manifests by how it reads again."""
-    store = Store(str(shutil.copytree(given[0].root, tmp_path_factory.mktemp("by-worker") / "store")))
-    made = {
-        retry: recognize_pages(given[1], store, checkpoint=checkpoint, engine=light_engine.ENGINE, retry=retry)
-        for retry in ("failed", "none")
-    }
-    return store, made
-
-
-@pytest.fixture
-def door(server):
-    with door_to(server.url) as one:
-        yield one
-
-
-@pytest.fixture
-def store(tmp_path, given):
-    return Store(str(shutil.copytree(given[0].root, tmp_path / "store")))
-
-
-@pytest.fixture
-def read(given, store, door, checkpoint):
-    """Reads some of the books, or all, through the door."""
-
-    def call(*books, **options):
-        return predict_pages(
-            of(given, *books), store, **{"endpoint": door.address, "checkpoint": checkpoint, **options}
-        )
-
-    return call
-
-
-@pytest.fixture
-def shard(request, given, bucket):
-    """Brings the books into a folder of the bucket; returns the manifest of some of them, and the store."""
-
-    def copy(*books):
-        store = Store(f"{bucket}/{request.node.name}")
-        for folder in ("pdf", *given[0].folders("inspections")):
-            for name in given[0].names(folder):
-                store.write_bytes(name, given[0].read_bytes(name))
-        return of(given, *books), store
-
-    return copy
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(endpoint, "BACKOFF", tenacity.wait_none())
-
-
-def of(given, *books):
-    """The manifest of some of the books, or of all."""
-    wanted = {digest(content) for content in books or BOOKS}
-    return dataclasses.replace(given[1], rows=tuple(pdf for pdf in given[1].rows if pdf.pdf_sha256 in wanted))
-
-
-def ledger(store, manifest, content) -> list[dict]:
-    """The ledger of a book, but for the time that each page took."""
-    return [{**row.to_dict(), "seconds": 0} for row in rows_of(store, manifest, content)]
-
-
-def outcomes(store, manifest, content) -> dict[int, tuple]:
-    return {row.page: (row.status, row.reason) for row in rows_of(store, manifest, content)}
-
-
-def assert_same(store, manifest, by_worker, *books, retry="none"):
-    """The ledgers are those of a worker."""
-    worker_store, made = by_worker
-    for content in books:
-        assert ledger(store, manifest, content) == ledger(worker_store, made[retry], content)
 
 
 @pytest.mark.parametrize("retry", ["none", "failed"])
@@ -244,6 +140,18 @@ def test_an_endpoint_that_goes_away_keeps_what_it_read_and_is_gone_on_with(read,
     assert_same(store, manifest, by_worker, BOOK)
 
 
+def test_answers_that_come_at_once_are_all_counted(read, store, by_worker, monkeypatch):
+    class SlowCounter(Counter):
+        def __getitem__(self, key):
+            value = super().__getitem__(key)
+            time.sleep(0.02)  # lets others count before this count is kept, were they to do it at the same time
+            return value
+
+    monkeypatch.setattr("pagemill.ocr.remote.reading.Counter", SlowCounter)
+    manifest = read(BOOK, pages_per_request=1, concurrency=6)
+    assert_same(store, manifest, by_worker, BOOK)
+
+
 def test_a_killed_reader_is_gone_on_with(tmp_path, given, read, store, server, door, checkpoint, by_worker):
     of(given, BOOK, LEAFLET).write(tmp_path / "pdfs.json")
     with door_to(server.url) as first:
@@ -324,6 +232,21 @@ def test_the_accounts_token_is_sent_to_google_alone(monkeypatch, tmp_path, door)
     assert door.tokens == ["", "Bearer a token"]
 
 
+def test_a_sign_in_that_fails_in_passing_is_tried_again(monkeypatch, door):
+    monkeypatch.setenv("PAGEMILL_GOOGLE_APIS", door.address)
+    answers = [ConnectionError("TransportError"), "a token"]
+
+    def sign_in(apis):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("pagemill.google_apis.GoogleApis.sign_in", sign_in)
+    assert check_endpoint(RESOURCE).engine == light_engine.ENGINE
+    assert door.tokens == ["Bearer a token"]
+
+
 def service_account(folder, token_uri: str):
     """A file of credentials whose tokens a local server gives."""
     from cryptography.hazmat.primitives import serialization
@@ -347,92 +270,3 @@ def test_the_check_of_a_deployment_fails_clearly(door):
     door.verdict = lambda instance: AGAIN
     with pytest.raises(UserError, match=r"has not answered for 0 s \(503: .*as the test has it"):
         check_endpoint(door.address, patience_seconds=0.0)
-
-
-def test_batch_prediction_gives_the_manifest_and_the_ledgers_of_a_worker(shard, server, checkpoint, by_worker):
-    pdfs, store = shard()
-
-    written = write_instances(pdfs, store, pages_per_instance=4)
-    assert (written.instances, written.pages) == (4, 9)
-    assert write_instances(pdfs, store, pages_per_instance=4) == written
-    predictions = predict_batch(server.url, [written.uri], store.uri_of("out"))
-    manifest = collect_predictions(pdfs, store, predictions, checkpoint=checkpoint)
-
-    expected = by_worker[1]["none"]
-    assert (manifest, manifest.name) == (expected, expected.name)
-    assert_same(store, manifest, by_worker, *BOOKS)
-
-
-def test_pages_that_a_job_failed_on_are_failed_and_another_way_reads_them_again(
-    shard, server, door, checkpoint, by_worker
-):
-    pdfs, store = shard(BOOK, LEAFLET)
-    written = write_instances(pdfs, store, pages_per_instance=4)
-
-    predictions = predict_batch(
-        server.url, [written.uri], store.uri_of("out"), fails=lambda instance: instance["pages"] == "5-6"
-    )
-    manifest = collect_predictions(pdfs, store, predictions, checkpoint=checkpoint)
-
-    lost = {page for page, found in outcomes(store, manifest, BOOK).items() if found[1] is Reason.MODEL_ERROR}
-    assert lost == {4, 5, 6}  # on page 4 the model fails itself
-    assert_same(store, manifest, by_worker, LEAFLET)
-    again = predict_pages(pdfs, store, endpoint=door.address, checkpoint=checkpoint, retry="failed")
-    assert outcomes(store, again, BOOK) == outcomes(by_worker[0], by_worker[1]["none"], BOOK)
-
-
-def test_a_job_without_predictions_is_told_in_one_line_and_leaves_nothing(shard, server, checkpoint):
-    pdfs, store = shard(LEAFLET)
-    written = write_instances(pdfs, store)
-    predictions = predict_batch(server.url, [written.uri], store.uri_of("out"), fails=lambda instance: True)
-    with pytest.raises(UserError, match=r"holds no prediction \(the server failed\)"):
-        collect_predictions(pdfs, store, predictions, checkpoint=checkpoint)
-    assert store.folders("readings") == []
-
-
-def test_a_job_that_could_not_fetch_a_pdf_is_told_in_one_line(shard, server, checkpoint):
-    pdfs, store = shard(LEAFLET)
-    written = write_instances(pdfs, store)
-    store.delete(f"pdf/{digest(LEAFLET)}.pdf")
-    predictions = predict_batch(server.url, [written.uri], store.uri_of("out"))
-    with pytest.raises(UserError, match=r"holds no page that was asked for \(not_found: there is no such file\)"):
-        collect_predictions(pdfs, store, predictions, checkpoint=checkpoint)
-
-
-def test_a_shard_without_a_page_still_gives_a_job_something_to_do(shard, server, checkpoint):
-    pdfs, store = shard(BROKEN)
-    written = write_instances(pdfs, store)
-    assert (written.instances, written.pages) == (1, 0)
-    predictions = predict_batch(server.url, [written.uri], store.uri_of("out"))
-
-    manifest = collect_predictions(pdfs, store, predictions, checkpoint=checkpoint)
-    assert outcomes(store, manifest, BROKEN) == {0: (Status.FAILED, Reason.BROKEN_PDF)}
-
-
-def test_batch_prediction_needs_a_bucket_and_reads_once(given, shard):
-    with pytest.raises(UserError, match="is no bucket"):
-        write_instances(given[1], given[0])
-    with pytest.raises(UserError, match="is nothing that batch prediction does"):
-        write_instances(*shard(LEAFLET), retry="failed")
-
-
-def test_the_components_hand_files_and_metadata_on(tmp_path, shard, server, checkpoint):
-    from kfp.dsl import Artifact, Dataset
-
-    from pagemill.components.collect_predictions import collect_predictions as collect
-    from pagemill.components.predict_pages import predict_pages as predict
-    from pagemill.components.write_instances import write_instances as write
-
-    manifest, store = shard(LEAFLET)
-    pdfs, pages, same = (Dataset(uri=str(tmp_path / name)) for name in ("pdfs", "pages", "same"))
-    manifest.write(pdfs.path)
-    model = "projects/mill/locations/europe-west4/models/3@1"
-
-    uris, destination, location, model_uri = write.python_func(pdfs, store.uri, model)
-    predictions = Artifact(uri=predict_batch(server.url, uris, destination))
-    collect.python_func(pdfs, predictions, store.uri, pages, checkpoint)
-    predict.python_func(pdfs, store.uri, server.url, same, checkpoint)
-
-    assert (location, model_uri) == ("europe-west4", f"https://europe-west4-aiplatform.googleapis.com/v1/{model}")
-    assert pages.metadata["pages_ok"] == 2
-    assert (tmp_path / "pages").read_text() == (tmp_path / "same").read_text()

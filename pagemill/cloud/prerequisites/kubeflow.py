@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from pagemill.cloud.findings import Finding, Needs, failed, ok, unknown
+from pagemill.cloud.prerequisites.findings import Finding, failed, ok, unknown
+from pagemill.cloud.prerequisites.needs import Needs
+from pagemill.presets import SECRET
 from pagemill.secrets import MANAGED, VARIABLE
 
+DEFAULT_ACCOUNT = "pipeline-runner"  # Kubeflow Pipelines has tasks run as it unless told otherwise
 LOGIN_STATUSES = (301, 302, 303, 307, 308, 401)
 
 
@@ -50,8 +53,6 @@ def check_cluster(needs: Needs) -> Iterator[Finding]:
     unseen = "cannot be seen from here; look with the command"
     names = [variable["name"] for _, each in needs.secrets() if (variable := VARIABLE.fullmatch(each))]
     if names:
-        from pagemill.presets import SECRET
-
         look = f"kubectl describe secret {SECRET} --namespace {kfp.namespace}"
         yield unknown(f"Kubernetes secret {SECRET} with {', '.join(names)}", unseen, look)
     if preset.accelerators:
@@ -59,7 +60,7 @@ def check_cluster(needs: Needs) -> Iterator[Finding]:
         look = "kubectl get nodes --label-columns cloud.google.com/gke-accelerator, and for a pool of no nodes yet: "
         yield unknown(f"node pool of {wanted}", unseen, f"{look}gcloud container node-pools list --cluster CLUSTER")
     if needs.buckets or any(MANAGED.fullmatch(each) for _, each in needs.secrets()):
-        account = kfp.service_account or "default"
+        account = kfp.service_account or DEFAULT_ACCOUNT
         look = f"kubectl describe serviceaccount {account} --namespace {kfp.namespace}"
         yield unknown(f"what Google lets the Kubernetes account {account} do", unseen, look)
 
@@ -67,15 +68,15 @@ def check_cluster(needs: Needs) -> Iterator[Finding]:
 def _get(needs: Needs, path: str, **params: Any) -> Any:
     """Return the answer to a request of the API; a login page is not followed to."""
     kfp = needs.settings.kfp
-    url = f"{kfp.host.rstrip('/')}/apis/v2beta1/{path}"
-    token = kfp.token.get_secret_value() or _google_token(needs)
+    url = f"{kfp.url}/apis/v2beta1/{path}"
+    token = kfp.bearer or _google_token(needs)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return needs.apis.send("GET", url, signed=False, params=params, headers=headers, allow_redirects=False)
 
 
 def _google_token(needs: Needs) -> str:
     """Return the Google account's token, for Google's own proxy alone."""
-    if not (urlsplit(needs.settings.kfp.host).hostname or "").endswith(".pipelines.googleusercontent.com"):
+    if not (urlsplit(needs.settings.kfp.url).hostname or "").endswith(".pipelines.googleusercontent.com"):
         return ""
     return needs.apis.sign_in()
 

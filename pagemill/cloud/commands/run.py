@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from pagemill.cloud.arguments import settle
-from pagemill.cloud.checks import CHECKS
+from pagemill.cloud.checks import CHECKS, PATHS
+from pagemill.cloud.commands.options import parameter_option, pipeline_group, with_options
 from pagemill.cloud.compiled import Parameter, parameters_of, path_of, pipelines_for
-from pagemill.cloud.options import parameter_option, pipeline_group, with_options
 from pagemill.errors import UserError
+from pagemill.secrets import is_reference
 
 _OPTIONS: dict[str, Any] = {
     "runs": Annotated[
@@ -20,7 +21,6 @@ _OPTIONS: dict[str, Any] = {
     ],
     "caching": Annotated[bool, typer.Option(help="Leave out tasks that were done before with the same inputs.")],
 }
-_PATHS = ("source", "store", "publish", "checkpoint", "tokenizer", "passwords")
 
 
 def _command(pipeline: str) -> Callable[..., None]:
@@ -44,9 +44,6 @@ def _option(parameter: Parameter) -> inspect.Parameter:
     if parameter.name == "source_fingerprint":
         parameter = dataclasses.replace(parameter, default="")
     return parameter_option(parameter, required=True)
-
-
-RunCommands = pipeline_group(pipelines_for("local"), _command)
 
 
 def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool) -> None:
@@ -81,7 +78,7 @@ def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool
 
 def _absolute(name: str, value: Any) -> Any:
     """Make local paths absolute, so that a task's cache key does not depend on the working folder."""
-    if name not in _PATHS or not value or "://" in value or value.startswith("env:"):
+    if name not in PATHS or not value or "://" in value or is_reference(value):
         return value
     must_be_local = name in ("source", "store", "publish")
     return str(Path(value).absolute()) if must_be_local or Path(value).exists() else value
@@ -102,3 +99,6 @@ def _printer(console: Any) -> Callable[[Any], None]:
         console.print(f"[{styles[event.kind]}]{event.kind:<9}[/] {event.task} {event.detail}", highlight=False)
 
     return show
+
+
+group = typer.Typer(cls=pipeline_group(pipelines_for("local"), _command), no_args_is_help=True)

@@ -1,0 +1,79 @@
+"""What `pagemill submit` and `pagemill schedule create` share: the options of a run, and the order that they make."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pagemill.cloud.commands.options import parameter_option, pipeline_group, with_options, with_settings
+from pagemill.cloud.compiled import PIPELINES, parameters_of
+from pagemill.errors import UserError
+
+if TYPE_CHECKING:
+    from pagemill.cloud.prerequisites import Finding
+    from pagemill.cloud.submission import Order
+
+Parameters = Annotated[Path | None, typer.Option(help="YAML of parameters; options beat it.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="A parameter that has no option: `name=value`.")]
+Ocr = Annotated[str, typer.Option(help="How pages are read: `worker`, `endpoint` or `batch-prediction`.")]
+Caching = Annotated[
+    bool | None, typer.Option("--caching/--no-caching", help="For all tasks; without it each as the pipeline says.")
+]
+FailurePolicy = Annotated[
+    str,
+    typer.Option(help="`slow`: finish what does not depend on a failed task; or `fast`. Vertex AI alone has it."),
+]
+Checking = Annotated[bool, typer.Option("--check/--no-check", help="Look first whether all is there that it needs.")]
+
+
+def order_commands(function_for: Callable[[str], Callable[..., None]]) -> typer.Typer:
+    """Return a group of commands, one a pipeline, with options for the settings and the pipeline's parameters.
+
+    Args:
+        function_for: Makes the function of a pipeline's command. It takes `settings`, and the parameters as `**values`.
+    """
+
+    def command(pipeline: str) -> Callable[..., None]:
+        parameters = [parameter_option(each, required=False) for each in parameters_of(pipeline)]
+        return with_options(with_settings(function_for(pipeline)), parameters)
+
+    return typer.Typer(cls=pipeline_group(PIPELINES, command), no_args_is_help=True)
+
+
+def order_of(
+    pipeline: str, values: dict[str, Any], file: Path | None, sets: list[str] | None, **choices: Any
+) -> "Order":
+    """Return the order that the options of a command come to: an option beats `--set`, and that the file."""
+    from pagemill.cloud.submission import Order, read_parameters
+
+    types = {each.name: each.type for each in parameters_of(pipeline)}
+    parameters = read_parameters(file) if file else {}
+    for each in sets or ():
+        name, separator, value = each.partition("=")
+        if not separator:
+            raise UserError(f"--set {each}", "is not name=value", "give the parameter's name, =, and its value")
+        parameters[name] = _value(name, value, types)
+    parameters |= {name: value for name, value in values.items() if value is not None}
+    return Order(pipeline, parameters, **choices)
+
+
+def _value(name: str, text: str, types: Mapping[str, type]) -> Any:
+    """Return what `--set` gives a parameter: a text as it stands, anything else as YAML reads it."""
+    import yaml
+
+    if types.get(name, str) is str:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {name}", "is no value that YAML reads", "correct or quote it") from None
+
+
+def show_findings(findings: "list[Finding]") -> None:
+    """Print what was found on the prerequisites of a run, on stderr."""
+    from rich.console import Console
+
+    from pagemill.cloud.prerequisites import print_findings
+
+    print_findings(findings, Console(stderr=True))

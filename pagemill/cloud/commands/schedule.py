@@ -1,0 +1,113 @@
+"""`pagemill schedule`: runs at set times."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pagemill.cloud.commands.options import with_settings
+from pagemill.cloud.commands.ordering import (
+    Caching,
+    Checking,
+    FailurePolicy,
+    Ocr,
+    Parameters,
+    Sets,
+    order_commands,
+    order_of,
+    show_findings,
+)
+from pagemill.cloud.commands.showing import AsJson, show_rows
+
+if TYPE_CHECKING:
+    from pagemill.settings import Settings
+
+ScheduleId = Annotated[str, typer.Argument(help="As `pagemill schedule list` shows it.")]
+
+
+def _function(pipeline: str) -> Callable[..., None]:
+    def create(
+        settings: "Settings",
+        cron: Annotated[
+            str, typer.Option(help="Minute, hour, day, month, weekday; `TZ=Europe/Berlin ` may stand first.")
+        ],
+        schedule: Annotated[
+            str, typer.Option(help="Name of the schedule, for people; the pipeline's without it.")
+        ] = "",
+        max_concurrent_runs: Annotated[int, typer.Option(min=1, help="More wait, or are left out.")] = 1,
+        max_runs: Annotated[int, typer.Option(min=0, help="After which it ends; 0 for no end.")] = 0,
+        parameters: Parameters = None,
+        sets: Sets = None,
+        ocr: Ocr = "worker",
+        caching: Caching = None,
+        failure_policy: FailurePolicy = "slow",
+        check: Checking = True,
+        **values: Any,
+    ) -> None:
+        from pagemill.cloud.backend import Timetable
+        from pagemill.cloud.submission import create_schedule
+
+        order = order_of(
+            pipeline, values, parameters, sets, ocr=ocr, caching=caching, run=schedule, failure_policy=failure_policy
+        )
+        timetable = Timetable(cron, schedule or pipeline, max_concurrent_runs, max_runs)
+        made = create_schedule(order, timetable, settings, check=check, tell=show_findings)
+        typer.echo(f"schedule {made.id}\nconsole  {made.console}")
+
+    create.__doc__ = (
+        f"Have {pipeline} run at set times; each run looks at the source anew.\n\n"
+        f"Example: `pagemill schedule create {pipeline} --cron '0 3 * * *' --parameters run.yaml`"
+    )
+    return create
+
+
+@with_settings
+def list_schedules(settings: "Settings", as_json: AsJson = False) -> None:
+    """List the schedules.
+
+    Example: `pagemill schedule list --to vertex`
+    """
+    from pagemill.cloud.submission import backend_for
+
+    rows = [
+        {
+            "schedule": each.id,
+            "name": each.name,
+            "cron": each.cron,
+            "state": each.state,
+            "next_run": each.next_run,
+            "runs": each.runs_started,
+        }
+        for each in backend_for(settings).schedules()
+    ]
+    show_rows(rows, as_json=as_json)
+
+
+@with_settings
+def pause(schedule: ScheduleId, settings: "Settings") -> None:
+    """Start no more runs by a schedule until it is resumed."""
+    from pagemill.cloud.submission import backend_for
+
+    backend_for(settings).pause(schedule)
+
+
+@with_settings
+def resume(schedule: ScheduleId, settings: "Settings") -> None:
+    """Go on with a schedule that was paused."""
+    from pagemill.cloud.submission import backend_for
+
+    backend_for(settings).resume(schedule)
+
+
+@with_settings
+def delete(schedule: ScheduleId, settings: "Settings") -> None:
+    """Remove a schedule; runs that it has started go on."""
+    from pagemill.cloud.submission import backend_for
+
+    backend_for(settings).delete_schedule(schedule)
+
+
+group = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+group.add_typer(order_commands(_function), name="create", help="Have a pipeline run at set times.")
+for _name, _command in {"list": list_schedules, "pause": pause, "resume": resume, "delete": delete}.items():
+    group.command(_name)(_command)

@@ -1,0 +1,1 @@
+"""Pages read by a server elsewhere."""

@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines as a backend."""
