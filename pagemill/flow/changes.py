@@ -1,0 +1,230 @@
+"""Changes to a pipeline and its tasks: each with its event in one transaction, and only from the state as read."""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from pagemill.flow.database import Outdated, clock
+from pagemill.flow.progress import advanced, pipeline_progress
+from pagemill.flow.spec import PipelineSpec, TaskSpec
+from pagemill.flow.states import ENDED, FOLLOWS, OVER, PipelineState, TaskState, blocked, pipeline_state, startable
+from pagemill.flow.tables import events, pipelines, tasks
+
+Row = dict[str, Any]
+
+# What is true of a task that no server has.
+NOWHERE: Mapping[str, Any] = {"server_id": None, "executor_id": None, "deadline_at": None}
+
+
+def canonical(value: Any) -> str:
+    """Return JSON that is the same for what is the same."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def spec_from(kept: Mapping[str, Any]) -> PipelineSpec:
+    """Return the spec that a pipeline was made by."""
+    return PipelineSpec(
+        kept["name"], tuple(TaskSpec(**{**task, "needs": tuple(task["needs"])}) for task in kept["tasks"])
+    )
+
+
+def record(connection: sa.Connection, at: datetime.datetime, kind: str, **columns: Any) -> None:
+    """Write down what happened."""
+    connection.execute(events.insert().values({"kind": kind, "at": at, "detail": {}, **columns}))
+
+
+def create(
+    connection: sa.Connection,
+    spec: PipelineSpec,
+    document_sha256: str,
+    parameters: Mapping[str, Any],
+    priority: int,
+) -> str:
+    """Create a pipeline with its tasks; if it is there already, nothing changes.
+
+    Returns:
+        Its id, the digest of the spec's name, the document and the parameters.
+    """
+    pipeline_id = digest([spec.name, document_sha256, parameters])[:32]
+    if connection.execute(sa.select(pipelines.c.id).where(pipelines.c.id == pipeline_id)).first():
+        return pipeline_id
+    now = clock(connection)
+    pipeline = {
+        "id": pipeline_id,
+        "spec_name": spec.name,
+        "spec": dataclasses.asdict(spec),
+        "document_sha256": document_sha256,
+        "parameters": dict(parameters),
+        "priority": priority,
+        "state": PipelineState.QUEUED,
+        "progress": 0.0,
+        "created_at": now,
+        "updated_at": now,
+    }
+    try:
+        connection.execute(pipelines.insert().values(pipeline))
+    except sa.exc.IntegrityError as error:
+        raise Outdated from error  # somebody else made it meanwhile
+    zeros = dict.fromkeys(("share", "run", "epoch", "failures", "losses"), 0)
+    connection.execute(
+        tasks.insert(),
+        [
+            {
+                "pipeline_id": pipeline_id,
+                "name": task.name,
+                "spec_name": spec.name,
+                "capability": task.capability,
+                "state": TaskState.QUEUED,
+                "ready": not task.needs,
+                "due_at": now,
+                "reason": "",
+                **zeros,
+            }
+            for task in spec.tasks
+        ],
+    )
+    record(connection, now, "created", pipeline_id=pipeline_id, after=PipelineState.QUEUED)
+    return pipeline_id
+
+
+class OpenPipeline:
+    """A pipeline that is being changed: nobody else changes it until the transaction ends.
+
+    As a context it brings in order, at its end, what follows from the changes: tasks that may start now or never
+    will, progress, and the pipeline's own state.
+
+    Raises:
+        KeyError: There is no such pipeline.
+    """
+
+    def __init__(self, connection: sa.Connection, pipeline_id: str) -> None:
+        self.connection = connection
+        found = connection.execute(sa.select(pipelines).where(pipelines.c.id == pipeline_id).with_for_update()).first()
+        if found is None:
+            raise KeyError(pipeline_id)
+        self.row: Row = dict(found._mapping)
+        self.id = pipeline_id
+        self.spec = spec_from(self.row["spec"])
+        rows = connection.execute(sa.select(tasks).where(tasks.c.pipeline_id == pipeline_id))
+        self.tasks: dict[str, Row] = {row.name: dict(row._mapping) for row in rows}
+        self.now = clock(connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._settle()
+
+    @property
+    def states(self) -> dict[str, TaskState]:
+        """Where its tasks stand."""
+        return {name: TaskState(row["state"]) for name, row in self.tasks.items()}
+
+    def change(self, name: str, after: TaskState, kind: str, detail: Mapping[str, Any] | None, **columns: Any) -> None:
+        """Change a task's state and others of its columns, and write down that it was.
+
+        Args:
+            name: The task.
+            after: Its state from now on.
+            kind: Of the event; "" if the state says it all.
+            detail: Of the event.
+            columns: What else changes.
+
+        Raises:
+            Outdated: Somebody changed the task after it was read.
+            ValueError: That state cannot follow.
+        """
+        before = TaskState(self.tasks[name]["state"])
+        if after is not before and after not in FOLLOWS[before]:
+            raise ValueError(f"{name} is {before}, which {after} cannot follow")
+        server = columns.get("server_id") or self.tasks[name]["server_id"]
+        self._update(name, {"state": after, **columns})
+        told = {"task": name, "before": before, "after": after, "server_id": server, "detail": dict(detail or {})}
+        record(self.connection, self.now, kind or after, pipeline_id=self.id, **told)
+
+    def end(
+        self,
+        name: str,
+        after: TaskState,
+        reason: str = "",
+        share: float = 0.0,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Change a task to a state in which it is over, why ever; what it had done of its share stays."""
+        reached = advanced(self.tasks[name]["share"], share)
+        told = {**({"reason": reason} if reason else {}), **(detail or {})}
+        self.change(name, after, "", told, reason=reason, finished_at=self.now, share=reached, **NOWHERE)
+
+    def advance(self, name: str, share: float) -> None:
+        """Note how far a task is; that it is no further than before is nothing to note."""
+        now = advanced(self.tasks[name]["share"], share)
+        if now > self.tasks[name]["share"]:
+            self.change(name, TaskState(self.tasks[name]["state"]), "progress", {"share": now}, share=now)
+
+    def _update(self, name: str, columns: Mapping[str, Any]) -> None:
+        row = self.tasks[name]
+        as_read = [tasks.c[each] == row[each] for each in ("pipeline_id", "name", "state", "run", "epoch")]
+        if self.connection.execute(tasks.update().where(*as_read).values(dict(columns))).rowcount != 1:
+            raise Outdated(f"{self.id} {name}")
+        row.update(columns)
+
+    def _settle(self) -> None:
+        for name in blocked(self.spec, self.states):
+            because = self._because(name)
+            nothing_to_do = all(self.tasks[need]["share"] >= 1 for need in because)
+            reason = f"needs {', '.join(because)}, {'skipped' if nothing_to_do else 'which failed'}"
+            self.end(name, TaskState.SKIPPED, reason, share=float(nothing_to_do))
+        ready = startable(self.spec, self.states)
+        for name, row in self.tasks.items():
+            if row["ready"] != (name in ready):
+                self._update(
+                    name,
+                    {"ready": name in ready, **({"due_at": max(row["due_at"], self.now)} if name in ready else {})},
+                )
+        self._settle_pipeline()
+
+    def _because(self, name: str) -> list[str]:
+        bad = (TaskState.FAILED, TaskState.SKIPPED)
+        return [need for need in self.spec.task(name).needs if self.states[need] in bad]
+
+    def _settle_pipeline(self) -> None:
+        before, after = PipelineState(self.row["state"]), pipeline_state(self.states)
+        progress = pipeline_progress(self.spec, {name: row["share"] for name, row in self.tasks.items()})
+        columns: Row = {"progress": max(self.row["progress"], progress)}
+        if after is not before:
+            columns |= {"state": after, "finished_at": self.now if after in OVER else None}
+            record(self.connection, self.now, after, pipeline_id=self.id, before=before, after=after)
+        if any(self.row[name] != value for name, value in columns.items()):
+            columns["updated_at"] = self.now
+            self.connection.execute(pipelines.update().where(pipelines.c.id == self.id).values(columns))
+            self.row |= columns
+
+
+def cancel(connection: sa.Connection, pipeline_id: str) -> bool:
+    """Cancel what has not ended; returns whether there was anything to cancel."""
+    with OpenPipeline(connection, pipeline_id) as pipeline:
+        names = [name for name, state in pipeline.states.items() if state not in ENDED]
+        for name in names:
+            pipeline.end(name, TaskState.CANCELLED, "cancelled")
+    return bool(names)
+
+
+def queue_anew(pipeline: OpenPipeline, names: Iterable[str]) -> None:
+    """Queue tasks that ended without a result, as if they had never been tried."""
+    for name in names:
+        since = {"due_at": pipeline.now, "started_at": None, "finished_at": None}
+        pipeline.change(name, TaskState.QUEUED, "repaired", None, failures=0, losses=0, reason="", **since)

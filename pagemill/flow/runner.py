@@ -1,0 +1,84 @@
+"""What carries tasks out: the protocol of runners, what they are told, and how they say that it did not work."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+
+class Skip(Exception):
+    """Raised by a runner: for this document there is nothing to do; the message says why."""
+
+
+class ServerLost(Exception):
+    """Raised by a runner: the container went away, which is no failure of the task; another one takes it at once."""
+
+
+class Superseded(Exception):
+    """Raised where a runner reports progress: the task was cancelled or given to another; its answer counts no more."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Server:
+    """What does tasks: a container, or a process of the queue itself."""
+
+    id: str
+    server_type: str
+    capabilities: Mapping[str, bool | int]  # of tasks or of what they need: true, or how many at a time
+    url: str | None = None
+    max_pipelines: int = 3
+    max_tasks: int = 8
+    container_id: str | None = None
+    visual_cache_access: bool = False
+    spec_name: str | None = None  # the only pipelines it takes; None for all
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PipelineRun:
+    """The pipeline that a task is of."""
+
+    id: str
+    spec_name: str
+    document_sha256: str
+    parameters: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskRun:
+    """A task that is to be carried out now."""
+
+    name: str
+    capability: str
+    attempt: int  # from 1; processes that die do not count
+    key: str  # the same when the same request is made again: for servers that remember answers
+    epoch: int  # who began it; the queue believes only the last
+    time_limit_seconds: float
+    server: Server
+
+
+class Runner(Protocol):
+    """Carries out tasks. It is called from several threads at a time."""
+
+    def run(
+        self,
+        task: TaskRun,
+        pipeline: PipelineRun,
+        inputs: Mapping[str, Mapping[str, Any]],
+        report_progress: Callable[[float], None],
+    ) -> dict[str, Any]:
+        """Carry out a task.
+
+        Args:
+            task: The task, and the server that has room for it.
+            pipeline: Its pipeline.
+            inputs: The results of the tasks that it needs, by name.
+            report_progress: Takes the share that is done, from 0 to 1; raises Superseded when there is no use in
+                going on.
+
+        Returns:
+            The result: small, and of what JSON knows.
+
+        Raises:
+            Skip: There is nothing to do.
+            ServerLost: The container went away.
+            Exception: The attempt failed; it is made again as the spec says.
+        """

@@ -1,0 +1,84 @@
+"""Processes of a queue that can be killed or stopped at any moment, and what must be true however that went."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pagemill.flow.queue import Queue
+from pagemill.flow.states import PipelineState
+from tests.flow_runners import LoggingRunner
+from tests.flow_specs import BREAD
+
+TIMEOUT_SECONDS = 2.0
+TICK_SECONDS = 0.2
+STARTS_WITHIN_SECONDS = 60.0
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["pagemill.flow.queue", "tests.flow_runners"])
+
+
+def open_queue(url: str, log: Path, seconds: float) -> Queue:
+    """Open a queue that bakes bread, and carries out tasks when it is started."""
+    runner = LoggingRunner(log, seconds)
+    return Queue(BREAD, url, runner, heartbeat_timeout_seconds=TIMEOUT_SECONDS, tick_seconds=TICK_SECONDS)
+
+
+def _serve(url: str, log: Path, seconds: float, ready: Path) -> None:
+    with open_queue(url, log, seconds):
+        ready.touch()
+        while True:
+            time.sleep(60)
+
+
+class Backend:
+    """A process of the queue."""
+
+    def __init__(self, url: str, log: Path, seconds: float) -> None:
+        self._ready = log.with_name(f"ready-{time.monotonic_ns()}")
+        self._process = _processes.Process(target=_serve, args=(url, log, seconds, self._ready), daemon=True)
+        self._process.start()
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + STARTS_WITHIN_SECONDS
+        while not self._ready.exists():
+            assert self._process.is_alive(), "the backend ended before it was ready"
+            assert time.monotonic() < end, "the backend takes too long to start"
+            time.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> float:
+        """Send a signal and return the moment at which it was."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+        return time.time()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def end(self) -> None:
+        if self._process.is_alive():
+            self._process.kill()
+        self._process.join()
+
+
+def check_course(queue: Queue, log: LoggingRunner, pipelines: Sequence[str]) -> None:
+    """Check that all went through as if nothing had happened, and that nothing finished was run again."""
+    starts = Counter((line["pipeline"], line["task"]) for line in log.lines())
+    last = {(line["pipeline"], line["task"]): line["at"] for line in log.lines()}
+    for pipeline in pipelines:
+        status, events, results = queue.status(pipeline), queue.events(pipeline), queue.results(pipeline)
+        assert status.state is PipelineState.DONE
+        assert status.progress == 100
+        assert {name: set(result["inputs"]) for name, result in results.items()} == {
+            task.name: set(task.needs) for task in BREAD.tasks
+        }
+        done = {event.task: event.at.timestamp() for event in events if event.kind == "done"}
+        assert Counter(event.task for event in events if event.kind == "done" and event.task) == Counter(list(results))
+        begun = Counter(event.task for event in events if event.kind in ("running", "taken over") and event.task)
+        for task in results:
+            assert last[pipeline, task] <= done[task]
+            assert 1 <= starts[pipeline, task] <= begun[task]
