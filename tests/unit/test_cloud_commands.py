@@ -127,6 +127,24 @@ def test_a_text_is_taken_as_it_stands(vertex: Vertex) -> None:
     assert (values["pattern"], values["max_shards"], values["name"]) == ("*.rar", 7, "no")
 
 
+def test_a_run_may_have_labels_an_account_and_a_network_of_its_own(vertex: Vertex) -> None:
+    network = "projects/415104041262/global/networks/books"
+    submitted("--label team=night", "--run-as other@books-project.iam.gserviceaccount.com", f"--network {network}")
+    (job,) = vertex.jobs.values()
+    assert job["labels"]["team"] == "night"
+    assert job["serviceAccount"] == "other@books-project.iam.gserviceaccount.com"
+    assert job["network"] == network
+
+
+def test_a_schedule_may_begin_and_end(vertex: Vertex) -> None:
+    words = (
+        SUBMIT.replace("submit", "schedule create") + " --cron '0 3 * * *' --start 2030-01-01 --end 2030-02-01T12:00:00"
+    )
+    said(words)
+    asked = next(each.body for each in vertex.requests if each.path.endswith("/schedules") and each.body)
+    assert (asked["startTime"], asked["endTime"]) == ("2030-01-01T00:00:00Z", "2030-02-01T12:00:00Z")
+
+
 @pytest.mark.parametrize("value", ["max_shards=[", "max_shards=many", "max_shards"])
 def test_a_value_that_is_none_is_told_in_one_line(vertex: Vertex, value: str) -> None:
     with pytest.raises(UserError):

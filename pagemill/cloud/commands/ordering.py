@@ -13,6 +13,7 @@ from pagemill.errors import UserError
 if TYPE_CHECKING:
     from pagemill.cloud.prerequisites import Finding
     from pagemill.cloud.submission import Order
+    from pagemill.settings import KfpSettings, Settings, VertexSettings
 
 Parameters = Annotated[Path | None, typer.Option(help="YAML of parameters; options beat it.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="A parameter that has no option: `name=value`.")]
@@ -23,6 +24,11 @@ Caching = Annotated[
 FailurePolicy = Annotated[
     str,
     typer.Option(help="`slow`: finish what does not depend on a failed task; or `fast`. Vertex AI alone has it."),
+]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="For the bill: `key=value`, besides the settings'.")]
+RunAs = Annotated[str, typer.Option(help="Service account of the tasks, in place of the settings'.")]
+Network = Annotated[
+    str, typer.Option(help="VPC network of the tasks, in place of the settings'; Vertex AI alone has it.")
 ]
 Checking = Annotated[bool, typer.Option("--check/--no-check", help="Look first whether all is there that it needs.")]
 
@@ -41,6 +47,18 @@ def order_commands(function_for: Callable[[str], Callable[..., None]]) -> typer.
     return typer.Typer(cls=pipeline_group(PIPELINES, command), no_args_is_help=True)
 
 
+def settings_of(settings: "Settings", labels: list[str] | None, run_as: str, network: str) -> "Settings":
+    """Return the settings with what one run has in their place; raises UserError."""
+    given = dict(_pair("--label", each) for each in labels or ())
+    section: VertexSettings | KfpSettings = getattr(settings, settings.to)
+    changed = {name: value for name, value in (("service_account", run_as), ("network", network)) if value}
+    if "network" in changed and settings.to != "vertex":
+        raise UserError(f"--network {network}", f"means nothing on {settings.to}", "leave it out")
+    return settings.model_copy(
+        update={"labels": settings.labels | given, settings.to: section.model_copy(update=changed)}
+    )
+
+
 def order_of(
     pipeline: str, values: dict[str, Any], file: Path | None, sets: list[str] | None, **choices: Any
 ) -> "Order":
@@ -50,12 +68,17 @@ def order_of(
     types = {each.name: each.type for each in parameters_of(pipeline)}
     parameters = read_parameters(file) if file else {}
     for each in sets or ():
-        name, separator, value = each.partition("=")
-        if not separator:
-            raise UserError(f"--set {each}", "is not name=value", "give the parameter's name, =, and its value")
+        name, value = _pair("--set", each)
         parameters[name] = _value(name, value, types)
     parameters |= {name: value for name, value in values.items() if value is not None}
     return Order(pipeline, parameters, **choices)
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise UserError(f"{option} {text}", "is not name=value", "give a name, =, and its value")
+    return name, value
 
 
 def _value(name: str, text: str, types: Mapping[str, type]) -> Any:

@@ -1,5 +1,6 @@
 """`pagemill schedule`: runs at set times."""
 
+import datetime
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +11,15 @@ from pagemill.cloud.commands.ordering import (
     Caching,
     Checking,
     FailurePolicy,
+    Labels,
+    Network,
     Ocr,
     Parameters,
+    RunAs,
     Sets,
     order_commands,
     order_of,
+    settings_of,
     show_findings,
 )
 from pagemill.cloud.commands.showing import AsJson, show_rows
@@ -36,21 +41,30 @@ def _function(pipeline: str) -> Callable[..., None]:
         ] = "",
         max_concurrent_runs: Annotated[int, typer.Option(min=1, help="More wait, or are left out.")] = 1,
         max_runs: Annotated[int, typer.Option(min=0, help="After which it ends; 0 for no end.")] = 0,
+        start: Annotated[datetime.datetime | None, typer.Option(help="Not before this, in UTC.")] = None,
+        end: Annotated[datetime.datetime | None, typer.Option(help="Not after this, in UTC.")] = None,
+        catch_up: Annotated[bool, typer.Option(help="Make up for times that were missed while it was paused.")] = False,
         parameters: Parameters = None,
         sets: Sets = None,
         ocr: Ocr = "worker",
         caching: Caching = None,
         failure_policy: FailurePolicy = "slow",
+        label: Labels = None,
+        run_as: RunAs = "",
+        network: Network = "",
         check: Checking = True,
         **values: Any,
     ) -> None:
         from pagemill.cloud.backend import Timetable
         from pagemill.cloud.submission import create_schedule
 
+        settings = settings_of(settings, label, run_as, network)
         order = order_of(
             pipeline, values, parameters, sets, ocr=ocr, caching=caching, run=schedule, failure_policy=failure_policy
         )
-        timetable = Timetable(cron, schedule or pipeline, max_concurrent_runs, max_runs)
+        timetable = Timetable(
+            cron, schedule or pipeline, max_concurrent_runs, max_runs, _in_utc(start), _in_utc(end), catch_up
+        )
         made = create_schedule(order, timetable, settings, check=check, tell=show_findings)
         typer.echo(f"schedule {made.id}\nconsole  {made.console}")
 
@@ -59,6 +73,10 @@ def _function(pipeline: str) -> Callable[..., None]:
         f"Example: `pagemill schedule create {pipeline} --cron '0 3 * * *' --parameters run.yaml`"
     )
     return create
+
+
+def _in_utc(moment: datetime.datetime | None) -> datetime.datetime | None:
+    return moment.replace(tzinfo=datetime.UTC) if moment else None
 
 
 @with_settings

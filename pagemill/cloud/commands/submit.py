@@ -9,11 +9,15 @@ from pagemill.cloud.commands.ordering import (
     Caching,
     Checking,
     FailurePolicy,
+    Labels,
+    Network,
     Ocr,
     Parameters,
+    RunAs,
     Sets,
     order_commands,
     order_of,
+    settings_of,
     show_findings,
 )
 from pagemill.cloud.commands.runs import Wait, tell_of
@@ -31,12 +35,16 @@ def _function(pipeline: str) -> Callable[..., None]:
         run: Annotated[str, typer.Option(help="Name of the run, for people.")] = "",
         caching: Caching = None,
         failure_policy: FailurePolicy = "slow",
+        label: Labels = None,
+        run_as: RunAs = "",
+        network: Network = "",
         check: Checking = True,
         wait: Wait = False,
         **values: Any,
     ) -> None:
         from pagemill.cloud import submission
 
+        settings = settings_of(settings, label, run_as, network)
         order = order_of(
             pipeline, values, parameters, sets, ocr=ocr, caching=caching, run=run, failure_policy=failure_policy
         )
