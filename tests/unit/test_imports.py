@@ -146,7 +146,9 @@ def loaded_by(code: str) -> list[str]:
     return list(json.loads(ran.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("module", ["pagemill", *(f"pagemill.{part}" for part in (*ROOMS, "cli") if part in BY_PART)])
+@pytest.mark.parametrize(
+    "module", ["pagemill", *(f"pagemill.{part}" for part in (*ROOMS, "flow", "cli") if part in BY_PART)]
+)
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") == []
 
