@@ -69,7 +69,7 @@ def test_a_process_that_is_stopped_goes_on_too_late(scene):
     stopped.signal(signal.SIGCONT)
     wait_for_late_answer(queue)
     assert [queue.results(each) for each in pipelines] == results
-    check_course(queue, log, pipelines)
+    check_course(queue, log, pipelines, stopped.pid)
 
 
 def test_the_database_is_killed_in_the_midst_of_it(tmp_path):
