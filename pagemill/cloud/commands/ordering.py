@@ -1,5 +1,6 @@
 """What `pagemill submit` and `pagemill schedule create` share: the options of a run, and the order that they make."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,36 +16,79 @@ if TYPE_CHECKING:
     from pagemill.cloud.submission import Order
     from pagemill.settings import KfpSettings, Settings, VertexSettings
 
-Parameters = Annotated[Path | None, typer.Option(help="YAML of parameters; options beat it.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="A parameter that has no option: `name=value`.")]
-Ocr = Annotated[str, typer.Option(help="How pages are read: `worker`, `endpoint` or `batch-prediction`.")]
-Caching = Annotated[
-    bool | None, typer.Option("--caching/--no-caching", help="For all tasks; without it each as the pipeline says.")
-]
-FailurePolicy = Annotated[
-    str,
-    typer.Option(help="`slow`: finish what does not depend on a failed task; or `fast`. Vertex AI alone has it."),
-]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="For the bill: `key=value`, besides the settings'.")]
-RunAs = Annotated[str, typer.Option(help="Service account of the tasks, in place of the settings'.")]
-Network = Annotated[
-    str, typer.Option(help="VPC network of the tasks, in place of the settings'; Vertex AI alone has it.")
-]
+_OPTIONS: dict[str, tuple[Any, Any]] = {  # by name: what each is, and what it is where it is not given
+    "parameters": (Annotated[Path | None, typer.Option(help="YAML of parameters; options beat it.")], None),
+    "sets": (
+        Annotated[list[str] | None, typer.Option("--set", help="A parameter that has no option: `name=value`.")],
+        None,
+    ),
+    "ocr": (
+        Annotated[str, typer.Option(help="How pages are read: `worker`, `endpoint` or `batch-prediction`.")],
+        "worker",
+    ),
+    "caching": (
+        Annotated[
+            bool | None,
+            typer.Option("--caching/--no-caching", help="For all tasks; without it each as the pipeline says."),
+        ],
+        None,
+    ),
+    "failure_policy": (
+        Annotated[
+            str,
+            typer.Option(
+                help="`slow`: finish what does not depend on a failed task; or `fast`. Vertex AI alone has it."
+            ),
+        ],
+        "slow",
+    ),
+    "label": (
+        Annotated[list[str] | None, typer.Option("--label", help="For the bill: `key=value`, besides the settings'.")],
+        None,
+    ),
+    "run_as": (Annotated[str, typer.Option(help="Service account of the tasks, in place of the settings'.")], ""),
+    "network": (
+        Annotated[
+            str, typer.Option(help="VPC network of the tasks, in place of the settings'; Vertex AI alone has it.")
+        ],
+        "",
+    ),
+}
 Checking = Annotated[bool, typer.Option("--check/--no-check", help="Look first whether all is there that it needs.")]
 
 
 def order_commands(function_for: Callable[[str], Callable[..., None]]) -> typer.Typer:
-    """Return a group of commands, one a pipeline, with options for the settings and the pipeline's parameters.
+    """Return a group of commands, one a pipeline, with options for the settings, the order and its parameters.
 
     Args:
-        function_for: Makes the function of a pipeline's command. It takes `settings`, and the parameters as `**values`.
+        function_for: Makes the function of a pipeline's command. It takes `settings` and `order`, and what is its own.
     """
+    return typer.Typer(
+        cls=pipeline_group(PIPELINES, lambda name: _command(name, function_for(name))), no_args_is_help=True
+    )
 
-    def command(pipeline: str) -> Callable[..., None]:
-        parameters = [parameter_option(each, required=False) for each in parameters_of(pipeline)]
-        return with_options(with_settings(function_for(pipeline)), parameters)
 
-    return typer.Typer(cls=pipeline_group(PIPELINES, command), no_args_is_help=True)
+def _command(pipeline: str, function: Callable[..., None]) -> Callable[..., None]:
+    parameters = parameters_of(pipeline)
+
+    def command(settings: "Settings", **values: Any) -> None:
+        choices = {name: values.pop(name) for name in _OPTIONS}
+        given = {each.name: values.pop(each.name) for each in parameters}
+        settings = settings_of(settings, *(choices.pop(name) for name in ("label", "run_as", "network")))
+        order = order_of(pipeline, given, choices.pop("parameters"), choices.pop("sets"), **choices)
+        function(settings=settings, order=order, **values)
+
+    signature = inspect.signature(function)
+    own = [each for name, each in signature.parameters.items() if name != "order"]
+    command.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+        for name, (kind, default) in _OPTIONS.items()
+    ]
+    return with_options(
+        with_settings(command), [*options, *(parameter_option(each, required=False) for each in parameters)]
+    )
 
 
 def settings_of(settings: "Settings", labels: list[str] | None, run_as: str, network: str) -> "Settings":

@@ -1,30 +1,18 @@
 """`pagemill schedule`: runs at set times."""
 
+import dataclasses
 import datetime
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pagemill.cloud.commands.options import with_settings
-from pagemill.cloud.commands.ordering import (
-    Caching,
-    Checking,
-    FailurePolicy,
-    Labels,
-    Network,
-    Ocr,
-    Parameters,
-    RunAs,
-    Sets,
-    order_commands,
-    order_of,
-    settings_of,
-    show_findings,
-)
+from pagemill.cloud.commands.ordering import Checking, order_commands, show_findings
 from pagemill.cloud.commands.showing import AsJson, show_rows
 
 if TYPE_CHECKING:
+    from pagemill.cloud.submission import Order
     from pagemill.settings import Settings
 
 ScheduleId = Annotated[str, typer.Argument(help="As `pagemill schedule list` shows it.")]
@@ -33,6 +21,7 @@ ScheduleId = Annotated[str, typer.Argument(help="As `pagemill schedule list` sho
 def _function(pipeline: str) -> Callable[..., None]:
     def create(
         settings: "Settings",
+        order: "Order",
         cron: Annotated[
             str, typer.Option(help="Minute, hour, day, month, weekday; `TZ=Europe/Berlin ` may stand first.")
         ],
@@ -44,28 +33,17 @@ def _function(pipeline: str) -> Callable[..., None]:
         start: Annotated[datetime.datetime | None, typer.Option(help="Not before this, in UTC.")] = None,
         end: Annotated[datetime.datetime | None, typer.Option(help="Not after this, in UTC.")] = None,
         catch_up: Annotated[bool, typer.Option(help="Make up for times that were missed while it was paused.")] = False,
-        parameters: Parameters = None,
-        sets: Sets = None,
-        ocr: Ocr = "worker",
-        caching: Caching = None,
-        failure_policy: FailurePolicy = "slow",
-        label: Labels = None,
-        run_as: RunAs = "",
-        network: Network = "",
         check: Checking = True,
-        **values: Any,
     ) -> None:
         from pagemill.cloud.backend import Timetable
         from pagemill.cloud.submission import create_schedule
 
-        settings = settings_of(settings, label, run_as, network)
-        order = order_of(
-            pipeline, values, parameters, sets, ocr=ocr, caching=caching, run=schedule, failure_policy=failure_policy
-        )
         timetable = Timetable(
             cron, schedule or pipeline, max_concurrent_runs, max_runs, _in_utc(start), _in_utc(end), catch_up
         )
-        made = create_schedule(order, timetable, settings, check=check, tell=show_findings)
+        made = create_schedule(
+            dataclasses.replace(order, run=schedule), timetable, settings, check=check, tell=show_findings
+        )
         typer.echo(f"schedule {made.id}\nconsole  {made.console}")
 
     create.__doc__ = (
