@@ -123,14 +123,12 @@ def _resources(task: dict[str, Any]) -> str:
         return f"custom job on {machine['machine_type']} with {gpus}"
     resources = task["container"].get("resources", {})
     parts = []
-    if "cpuLimit" in resources or "resourceCpuLimit" in resources:
-        parts.append(f"{resources.get('resourceCpuLimit', resources.get('cpuLimit'))} CPUs")
-    if "memoryLimit" in resources or "resourceMemoryLimit" in resources:
-        parts.append(str(resources.get("resourceMemoryLimit", resources.get("memoryLimit"))))
+    if cpus := resources.get("resourceCpuLimit"):
+        parts.append(f"{cpus} CPUs")
+    if memory := resources.get("resourceMemoryLimit"):
+        parts.append(memory)
     if accelerator := resources.get("accelerator"):
-        parts.append(
-            f"{accelerator.get('resourceCount', accelerator.get('count'))} x {accelerator.get('resourceType')}"
-        )
+        parts.append(f"{accelerator['resourceCount']} x {accelerator['resourceType']}")
     return ", ".join(parts)
 
 

@@ -1,9 +1,7 @@
 """Calls to the Hugging Face Hub: repeated while they may yet succeed, explained when they cannot."""
 
-import email.utils
 import logging
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -12,6 +10,7 @@ import tenacity
 
 from pagemill.errors import UserError
 from pagemill.secrets import check_reference, read_secret
+from pagemill.waiting import asked_seconds, failure_of, pause_seconds
 
 HUB_TOKEN = "env:HF_TOKEN"  # the name of the secret; where it is not set, the Hub's own login counts
 
@@ -146,31 +145,20 @@ def _is_passing(error: BaseException) -> bool:
 
 
 def _wait_seconds(state: tenacity.RetryCallState) -> float:
-    answer = _response(_failure(state))
+    answer = _response(failure_of(state))
     asked = None if answer is None else _asked_seconds(answer.headers)
     return BACKOFF(state) if asked is None else min(asked, LONGEST_WAIT_SECONDS)
 
 
 def _asked_seconds(headers: Mapping[str, str]) -> float | None:
-    """Read how long a server asks to wait, from Retry-After (RFC 9110, section 10.2.3) or the Hub's RateLimit."""
+    """Read how long the Hub asks to wait, from its RateLimit or Retry-After."""
     if exhausted := RATE_LIMIT_EXHAUSTED.search(headers.get("RateLimit", "")):
         return float(exhausted["seconds"])
-    value = headers.get("Retry-After", "")
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
+    return asked_seconds(headers)
 
 
 def _announce(state: tenacity.RetryCallState) -> None:
     """Log what is being waited for, by status or kind alone: texts of errors may quote requests."""
-    failure = _failure(state)
+    failure = failure_of(state)
     what = status_of(failure) or type(failure).__name__
-    wait_seconds = state.next_action.sleep if state.next_action else 0.0
-    log.warning("the Hub: %s; trying again in %.0f s", what, wait_seconds)
-
-
-def _failure(state: tenacity.RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
+    log.warning("the Hub: %s; trying again in %.0f s", what, pause_seconds(state))

@@ -20,9 +20,10 @@ from pydantic import BaseModel, Field
 from pagemill.decks.asking import BadAnswer, Model, ModelUnavailable, Question
 from pagemill.decks.models.chat import ChatModel
 from pagemill.decks.models.ollama_models import OllamaModels
-from pagemill.decks.models.patience import Patience, _asked_seconds
+from pagemill.decks.models.patience import Patience
 from pagemill.decks.models.schemas import strict_schema
 from pagemill.errors import UserError
+from pagemill.waiting import asked_seconds
 from tests.model_server import running_model_server
 from tests.model_service import Fault, Flavour, ModelService
 from tests.model_shapes import Refused, check_strict, fault_of, smallest
@@ -246,9 +247,9 @@ class TestTryingAgain:
         assert waits == [7.0]
 
     def test_the_time_to_wait_for_may_be_a_date(self) -> None:
-        seconds = _asked_seconds({"Retry-After": formatdate(time.time() + 100, usegmt=True)})
+        seconds = asked_seconds({"Retry-After": formatdate(time.time() + 100, usegmt=True)})
         assert seconds == pytest.approx(100, abs=5)
-        assert _asked_seconds({"Retry-After": "soon"}) is None
+        assert asked_seconds({"Retry-After": "soon"}) is None
 
     def test_without_being_asked_it_waits_longer_each_time(self, server: ModelService, waits: list[float]) -> None:
         server.fail_next("503", "503", "503", "503")

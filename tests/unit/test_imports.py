@@ -28,6 +28,7 @@ FOUNDATION = (
     "secrets",
     "storage",
     "templates",
+    "waiting",
 )
 NEIGHBOURS = {
     "ocr": {"pages"},  # pages are rendered for the engine by the code that inspected them

@@ -16,13 +16,14 @@ from pagemill.ocr.line import Reading
 from pagemill.ocr.plan import READING_VERSION
 from pagemill.ocr.remote import endpoint_resource, model_resource
 from pagemill.ocr.remote.answers import NotRead, config_in, records_in
-from pagemill.ocr.remote.endpoint import Address, _asked_seconds, _Busy, _wait_seconds
+from pagemill.ocr.remote.endpoint import Address, _Busy, _wait_seconds
 from pagemill.ocr.remote.pieces import Piece, cut, rendering_field
 from pagemill.ocr.remote.plan import plan_of
 from pagemill.ocr.serving.config import EngineConfig, config_of
 from pagemill.ocr.serving.settings import Settings
 from pagemill.ocr.serving.wanted import BadInstance, PageRange, parse_instance, parse_rendering
 from pagemill.records import Reason, Status
+from pagemill.waiting import asked_seconds
 from tests.remote import _as_doubles
 
 PDF = "a" * 64
@@ -104,11 +105,11 @@ def test_resources_have_names_with_their_region():
     ("value", "seconds"), [("7", 7.0), ("0", 0.0), ("", None), ("soon", None), (formatdate(0, usegmt=True), 0.0)]
 )
 def test_retry_after_is_seconds_or_a_time(value, seconds):
-    assert _asked_seconds(value) == seconds
+    assert asked_seconds({"Retry-After": value}) == seconds
 
 
 def test_retry_after_as_a_time_to_come():
-    assert 50 < _asked_seconds(formatdate(time.time() + 60, usegmt=True)) <= 61
+    assert 50 < asked_seconds({"Retry-After": formatdate(time.time() + 60, usegmt=True)}) <= 61
 
 
 def test_numbers_that_came_as_doubles_are_what_they_were():

@@ -14,6 +14,7 @@ from pagemill.cloud.backend import Unreachable, one_line
 from pagemill.errors import UserError
 from pagemill.google_apis import LOGIN
 from pagemill.settings import KfpSettings
+from pagemill.waiting import failure_of, pause_seconds
 
 ATTEMPTS = 5
 BACKOFF = tenacity.wait_exponential_jitter(initial=0.5, max=20, jitter=0.5)
@@ -202,17 +203,16 @@ def _never_sent(error: BaseException) -> bool:
 
 
 def _wait_seconds(state: tenacity.RetryCallState) -> float:
-    headers = getattr(state.outcome and state.outcome.exception(), "headers", None) or {}
+    headers = getattr(failure_of(state), "headers", None) or {}
     asked = headers.get("Retry-After", "")
     return min(float(asked), LONGEST_WAIT_SECONDS) if asked.isdecimal() else BACKOFF(state)
 
 
 def _announce(state: tenacity.RetryCallState) -> None:
     """Log what is being waited for, by status or kind alone: texts of errors may quote requests."""
-    error = state.outcome.exception() if state.outcome else None
+    error = failure_of(state)
     what = (error and status_of(error)) or type(error).__name__
-    wait_seconds = state.next_action.sleep if state.next_action else 0.0
-    log.warning("Kubeflow Pipelines: %s; trying again in %.0f s", what, wait_seconds)
+    log.warning("Kubeflow Pipelines: %s; trying again in %.0f s", what, pause_seconds(state))
 
 
 def _message(error: Exception) -> str:

@@ -1,17 +1,17 @@
 """Calls to a model's server: repeated while they may yet succeed, and named in a word when they fail."""
 
 import dataclasses
-import email.utils
 import json
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 import httpx
 import ollama
 import openai
 import tenacity
+
+from pagemill.waiting import asked_seconds, failure_of, pause_seconds
 
 PASSING_STATUSES = frozenset({408, 409, 425, 429})  # and all from 500 on
 TIMEOUTS = (openai.APITimeoutError, httpx.TimeoutException)
@@ -76,26 +76,10 @@ def named(error: BaseException | None) -> str:
 
 
 def _wait_seconds(state: tenacity.RetryCallState) -> float:
-    answer = getattr(_failure(state), "response", None)
-    asked = None if answer is None else _asked_seconds(answer.headers)
+    answer = getattr(failure_of(state), "response", None)
+    asked = None if answer is None else asked_seconds(answer.headers)
     return BACKOFF(state) if asked is None else asked
 
 
-def _asked_seconds(headers: Mapping[str, str]) -> float | None:
-    """Read a Retry-After (RFC 9110, section 10.2.3): seconds, or a time."""
-    value = headers.get("Retry-After", "")
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
 def _announce(model: str, state: tenacity.RetryCallState) -> None:
-    wait_seconds = state.next_action.sleep if state.next_action else 0.0
-    log.warning("%s: %s; trying again in %.1f s", model, named(_failure(state)), wait_seconds)
-
-
-def _failure(state: tenacity.RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
+    log.warning("%s: %s; trying again in %.1f s", model, named(failure_of(state)), pause_seconds(state))

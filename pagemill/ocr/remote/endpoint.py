@@ -2,9 +2,7 @@
 
 import asyncio
 import dataclasses
-import email.utils
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -20,6 +18,7 @@ from pagemill.ocr.remote.resources import find_resource
 from pagemill.ocr.serving.config import EngineConfig
 from pagemill.ocr.serving.kits import self_test_pdf
 from pagemill.records import Reason
+from pagemill.waiting import asked_seconds, failure_of, pause_seconds
 
 VERTEX_REQUEST_BYTES = 1_500_000  # that Vertex AI allows an online request
 VERTEX_LIMIT_SECONDS = 60.0  # in which it wants the answer
@@ -188,7 +187,7 @@ class Endpoint:
         """Return what an answer without predictions means."""
         said = f"{status}: {' '.join(text.split())[:200]}"
         if status in _BUSY:
-            return _Busy(said, _asked_seconds(headers.get("Retry-After", "")))
+            return _Busy(said, asked_seconds(headers))
         if status == _TIMED_OUT:
             return Stuck(Reason.TIME_LIMIT, said)
         if status == _TOO_LARGE:
@@ -200,8 +199,7 @@ class Endpoint:
         return UserError(self.name, f"refused a request ({said})", "look whether it is of the same version as this")
 
     def _announce(self, state: tenacity.RetryCallState) -> None:
-        wait_seconds = state.next_action.sleep if state.next_action else 0.0
-        log.warning("%s: %s; trying again in %.0f s", self.name, _failure(state), wait_seconds)
+        log.warning("%s: %s; trying again in %.0f s", self.name, failure_of(state), pause_seconds(state))
 
 
 def check_endpoint(endpoint: str, *, patience_seconds: float = 600.0) -> EngineConfig:
@@ -229,25 +227,11 @@ class _Limits(tenacity.stop.stop_base):
         self.patience_seconds = patience_seconds
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
-        if isinstance(_failure(retry_state), _ServerError):
+        if isinstance(failure_of(retry_state), _ServerError):
             return retry_state.attempt_number >= SERVER_ERROR_ATTEMPTS
         return (retry_state.seconds_since_start or 0.0) >= self.patience_seconds
 
 
 def _wait_seconds(state: tenacity.RetryCallState) -> float:
-    asked = getattr(_failure(state), "wait_seconds", None)
+    asked = getattr(failure_of(state), "wait_seconds", None)
     return BACKOFF(state) if asked is None else min(max(asked, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
-
-
-def _asked_seconds(value: str) -> float | None:
-    """Read a Retry-After (RFC 9110, section 10.2.3): seconds, or a time."""
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
-def _failure(state: tenacity.RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
