@@ -75,6 +75,36 @@ class ImageSettings(Section):
     nougat: str = Field("", description="digest, sha256:..., of the image in place of the version's tag")
 
 
+class VisionModelSettings(Section):
+    """The model that looks at slides."""
+
+    url: str = Field("", description="of its server's OpenAI routes; empty for an Ollama in the container itself")
+    model: str = Field("llava:13b", description="its name on that server")
+    key: str = Field("", description="name of the secret that the server wants; empty for none")
+
+
+class TextModelSettings(Section):
+    """The model that reads what was seen."""
+
+    url: str = Field("", description="of its server's OpenAI routes; empty for an Ollama in the container itself")
+    model: str = Field("gemma3:27b", description="its name on that server")
+    key: str = Field("", description="name of the secret that the server wants; empty for none")
+
+
+class DecksSettings(Section):
+    """Where decks are reviewed."""
+
+    store: str = Field("decks", description="folder or URI of the store that keeps decks and results")
+    database: SecretStr = Field(
+        SecretStr(""), description="postgresql://... of the queue; empty for SQLite in the store's folder"
+    )
+    token: str = Field("env:DECK_REVIEW_TOKEN", description="name of the secret that backend and containers share")
+    backend: str = Field("", description="URLs at which containers register, with commas")
+    retry_delay_seconds: float = Field(120.0, ge=0, description="before a failed task's second attempt")
+    vision: VisionModelSettings = VisionModelSettings()
+    text: TextModelSettings = TextModelSettings()
+
+
 class Settings(BaseSettings):
     """All settings; a variable beats the file: `vertex.project` is PAGEMILL_VERTEX__PROJECT. See `load_settings`."""
 
@@ -91,6 +121,7 @@ class Settings(BaseSettings):
     vertex: VertexSettings = VertexSettings()
     kfp: KfpSettings = KfpSettings()
     images: ImageSettings = ImageSettings()
+    decks: DecksSettings = DecksSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -200,8 +231,8 @@ def _given(options: Mapping[str, Any] | None) -> dict[str, Any]:
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in flat.items():
-        section, _, key = name.rpartition(".")
-        (nested.setdefault(section, {}) if section else nested)[key] = value
+        *sections, key = name.split(".")
+        functools.reduce(lambda table, section: table.setdefault(section, {}), sections, nested)[key] = value
     return nested
 
 

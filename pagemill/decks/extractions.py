@@ -58,6 +58,11 @@ class DeckExtractions(Result):
         """Say whether the model answered for every section, well or badly."""
         return all(row.reason is not Reason.MODEL_UNAVAILABLE for row in self.sections)
 
+    @property
+    def parts(self) -> tuple[Status, ...]:
+        """What became of each section."""
+        return tuple(section.status for section in self.sections)
+
 
 KEEPER = Keeper("extractions", 1, DeckExtractions)
 

@@ -33,8 +33,19 @@ class DeckFeedback(Result):
         """Say whether the model answered for every slide, well or badly."""
         return all(row.reason is not Reason.MODEL_UNAVAILABLE for row in self.rows)
 
+    @property
+    def parts(self) -> tuple[Status, ...]:
+        """What became of each slide."""
+        return tuple(row.status for row in self.rows)
+
 
 KEEPER = Keeper("feedback", 1, DeckFeedback)
+
+
+def feedback_key(deck: Deck, parameters: SlideParameters, identity: str) -> str:
+    """Return the key of a deck's feedback by a model."""
+    parts = {"slides": slides_key(deck, parameters), "model": identity, "prompts": prompt_digests(PROMPT)}
+    return KEEPER.key(deck, parts)
 
 
 def slide_feedback(
@@ -42,12 +53,7 @@ def slide_feedback(
 ) -> DeckFeedback:
     """Rate every slide by its picture and its text; arguments and errors are those of `visual_analysis`."""
     parameters = parameters or SlideParameters()
-    parts = {
-        "slides": slides_key(deck, parameters),
-        "model": context.model(CAPABILITY).identity,
-        "prompts": prompt_digests(PROMPT),
-    }
-    key = KEEPER.key(deck, parts)
+    key = feedback_key(deck, parameters, context.model(CAPABILITY).identity)
 
     def body() -> DeckFeedback:
         slides = read_slides(deck, context.store, parameters).slides

@@ -47,18 +47,27 @@ class Keeper(Generic[ResultT]):
         return f"decks/{self.folder}/{key}.json"
 
     def once(self, store: Store, key: str, body: Callable[[], ResultT]) -> ResultT:
-        """Return the result of a key, doing the work only when the store has none that is final."""
-        try:
-            kept = load(store, self.name(key), self.result)
-            if kept.is_final:
-                return kept
-        except ResultLost:
-            pass
+        """Return the result of a key, doing the work only when the store has none that is final.
+
+        When another one has done the same work meanwhile, the first result stays.
+        """
+        if kept := self.final(store, key):
+            return kept
         started = time.monotonic()
         result = body()
+        if kept := self.final(store, key):
+            return kept
         result = result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
         store.write_json(self.name(key), result.model_dump(mode="json"))
         return result
+
+    def final(self, store: Store, key: str) -> ResultT | None:
+        """Return the result of a key when the store has one that is final."""
+        try:
+            kept = load(store, self.name(key), self.result)
+        except ResultLost:
+            return None
+        return kept if kept.is_final else None
 
 
 def load(store: Store, name: str, result: type[ResultT]) -> ResultT:

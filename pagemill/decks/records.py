@@ -101,3 +101,8 @@ class Result(Record):
     def is_final(self) -> bool:
         """Say whether a later run could find no more: nothing is missing because the model did not answer."""
         return True
+
+    @property
+    def parts(self) -> tuple[Status, ...]:
+        """What became of each slide or section."""
+        return (Status.OK,)

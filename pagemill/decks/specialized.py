@@ -53,6 +53,11 @@ class SpecializedAnalysis(Result):
     missing: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
 
+    @property
+    def parts(self) -> tuple[Status, ...]:
+        """What became of the analysis."""
+        return (self.status,)
+
 
 KEEPER = Keeper("specialized", 1, SpecializedAnalysis)
 

@@ -1,7 +1,7 @@
 """The tasks of a deck review as data, and one function that runs any of them: what a queue needs to know."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from pagemill.decks.deck_text import MAX_CHARACTERS
 from pagemill.decks.extractions import KEEPER as EXTRACTIONS
 from pagemill.decks.extractions import DeckExtractions, extractions_and_template
 from pagemill.decks.feedback import KEEPER as FEEDBACK
-from pagemill.decks.feedback import slide_feedback
+from pagemill.decks.feedback import feedback_key, slide_feedback
 from pagemill.decks.keeping import Keeper, load
 from pagemill.decks.records import Deck, Reason, Record, Result, Status
 from pagemill.decks.slides import SlideParameters
@@ -19,7 +19,8 @@ from pagemill.decks.specialized import KEEPER as SPECIALIZED
 from pagemill.decks.specialized import SpecializedAnalysis, Specialty, When, specialized_analysis
 from pagemill.decks.template import Template, load_template
 from pagemill.decks.visual import KEEPER as VISUAL
-from pagemill.decks.visual import VisualAnalysis, visual_analysis
+from pagemill.decks.visual import VisualAnalysis, visual_analysis, visual_key
+from pagemill.storage import Store
 
 ResultT = TypeVar("ResultT", bound=Result)
 
@@ -65,7 +66,8 @@ class TaskOutput(Record):
     model_seconds: float = 0.0
 
 
-Run = Callable[[TaskInput, Context], tuple[Result, Sequence[Status]]]  # the status of each slide or section
+Run = Callable[[TaskInput, Context], Result]
+VisualKey = Callable[[Deck, SlideParameters, str], str]  # of deck, parameters and the identity of the model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class DeckTask:
     attempts: int
     keeper: Keeper[Any]
     run: Run
+    visual_key: VisualKey | None = None  # where deck and vision model alone decide the result
 
     def spec(self) -> dict[str, Any]:
         """Return what a queue has to know of it."""
@@ -105,18 +108,27 @@ def run_task(order: TaskInput, context: Context) -> TaskOutput:
         ModelUnavailable: The model does not answer.
     """
     task = BY_NAME[order.task]
-    result, parts = task.run(order, context)
+    return _output(task, task.run(order, context))
+
+
+def kept_output(task: DeckTask, key: str, store: Store) -> TaskOutput | None:
+    """Return what a task would answer that finds its result in the store; None when it has none that is final."""
+    result = task.keeper.final(store, key)
+    return _output(task, result) if result else None
+
+
+def _output(task: DeckTask, result: Result) -> TaskOutput:
     status, reason = Status.OK, None
     if isinstance(result, SpecializedAnalysis):
         status, reason = result.status, result.reason
     return TaskOutput(
-        task=order.task,
+        task=task.name,
         result=task.keeper.name(result.key),
         content_digest=result.content_digest,
         status=status,
         reason=reason,
-        parts=len(parts),
-        failed_parts=sum(part is Status.FAILED for part in parts),
+        parts=len(result.parts),
+        failed_parts=result.parts.count(Status.FAILED),
         is_final=result.is_final,
         calls=len(result.calls),
         tokens_in=sum(call.tokens_in for call in result.calls),
@@ -125,25 +137,22 @@ def run_task(order: TaskInput, context: Context) -> TaskOutput:
     )
 
 
-def _visual(order: TaskInput, context: Context) -> tuple[Result, Sequence[Status]]:
-    result = visual_analysis(order.deck, context, order.parameters.slides, accept_missing=order.accept_missing)
-    return result, [row.status for row in result.rows]
+def _visual(order: TaskInput, context: Context) -> Result:
+    return visual_analysis(order.deck, context, order.parameters.slides, accept_missing=order.accept_missing)
 
 
-def _feedback(order: TaskInput, context: Context) -> tuple[Result, Sequence[Status]]:
-    result = slide_feedback(order.deck, context, order.parameters.slides, accept_missing=order.accept_missing)
-    return result, [row.status for row in result.rows]
+def _feedback(order: TaskInput, context: Context) -> Result:
+    return slide_feedback(order.deck, context, order.parameters.slides, accept_missing=order.accept_missing)
 
 
-def _extractions(order: TaskInput, context: Context) -> tuple[Result, Sequence[Status]]:
-    result = extractions_and_template(
+def _extractions(order: TaskInput, context: Context) -> Result:
+    return extractions_and_template(
         _needed(order, context, order.needs["visual_analysis"], VisualAnalysis),
         context,
         order.parameters.template,
         max_characters=order.parameters.max_characters,
         accept_missing=order.accept_missing,
     )
-    return result, [row.status for row in result.sections]
 
 
 def _needed(order: TaskInput, context: Context, name: str, kind: type[ResultT]) -> ResultT:
@@ -154,9 +163,9 @@ def _needed(order: TaskInput, context: Context, name: str, kind: type[ResultT]) 
 
 
 def _specialist(specialty: Specialty) -> Run:
-    def run(order: TaskInput, context: Context) -> tuple[Result, Sequence[Status]]:
+    def run(order: TaskInput, context: Context) -> Result:
         extractions = _needed(order, context, order.needs["extractions_and_template"], DeckExtractions)
-        result = specialized_analysis(
+        return specialized_analysis(
             specialty,
             _needed(order, context, extractions.visual, VisualAnalysis),
             extractions,
@@ -164,15 +173,14 @@ def _specialist(specialty: Specialty) -> Run:
             when=order.parameters.specialists,
             max_characters=order.parameters.max_characters,
         )
-        return result, [result.status]
 
     return run
 
 
 _MAIN = ("extractions_and_template",)
 TASKS = (
-    DeckTask("visual_analysis", (), 20, "vision", 900.0, 3, VISUAL, _visual),
-    DeckTask("slide_feedback", (), 20, "vision", 900.0, 3, FEEDBACK, _feedback),
+    DeckTask("visual_analysis", (), 20, "vision", 900.0, 3, VISUAL, _visual, visual_key),
+    DeckTask("slide_feedback", (), 20, "vision", 900.0, 3, FEEDBACK, _feedback, feedback_key),
     DeckTask("extractions_and_template", ("visual_analysis",), 30, "text", 900.0, 3, EXTRACTIONS, _extractions),
     *(
         DeckTask(f"specialized_{each}", _MAIN, 10, "text", 600.0, 3, SPECIALIZED, _specialist(each))

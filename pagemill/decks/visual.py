@@ -38,6 +38,11 @@ class VisualAnalysis(Result):
         """Say whether the model answered for every slide, well or badly."""
         return all(row.reason is not Reason.MODEL_UNAVAILABLE for row in self.rows)
 
+    @property
+    def parts(self) -> tuple[Status, ...]:
+        """What became of each slide."""
+        return tuple(row.status for row in self.rows)
+
 
 KEEPER = Keeper("visual", 1, VisualAnalysis)
 

@@ -1,0 +1,95 @@
+"""What backend, containers and their clients say to one another over HTTP: routes, headers and messages."""
+
+import enum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pagemill.decks.asking import Call
+from pagemill.decks.records import Record
+from pagemill.decks.tasks import TASKS, TaskOutput
+
+HEALTH_ROUTE = "/api/health"
+TASK_ROUTES = {
+    "visual_analysis": "/api/pipeline/visual-analysis",
+    "slide_feedback": "/api/pipeline/slide-feedback",
+    "extractions_and_template": "/api/pipeline/extractions-and-template",
+    **{task.name: "/api/pipeline/specialized-analysis" for task in TASKS if task.name.startswith("specialized_")},
+}
+RUNNING_TASK_ROUTE = "/api/pipeline/tasks/{key}"
+CACHE_VISUAL_ROUTE = "/api/cache/visual-results"
+CACHED_VISUAL_ROUTE = "/api/cache/visual-analysis"
+SAVE_RESULT_ROUTE = "/api/results/save"
+SERVER_ROUTE = "/api/servers/{server_id}"  # of the backend
+
+KEY_HEADER = "Idempotency-Key"  # requests of one key are one: the second joins the first, or gets its answer
+PIPELINE_HEADER = "Pagemill-Pipeline"  # of which pipeline a task is
+STREAM_TYPE = "application/x-ndjson"  # asked for by Accept: news of a task, one a line, the last one its end
+NEWS_SECONDS = 1.0  # at least so often there is a line
+HEARTBEAT_SECONDS = 1.0
+
+
+class ErrorKind(enum.StrEnum):
+    """Why a request got no result."""
+
+    UNAUTHORIZED = "unauthorized"  # 401
+    NOT_FOUND = "not_found"  # 404
+    RESULT_LOST = "result_lost"  # 409: `lost` is not in the store, the task that made it has to run again
+    TOO_LARGE = "too_large"  # 413
+    INVALID = "invalid"  # 422: the request is not understood
+    REFUSED = "refused"  # 422: the deck cannot be reviewed, another attempt does not help
+    BUSY = "busy"  # 429: no room now
+    CANCELLED = "cancelled"  # 499: somebody ended the task
+    INTERNAL = "internal"  # 500
+    BAD_ANSWER = "bad_answer"  # 502: the model's answer is of no use
+    MODEL_UNAVAILABLE = "model_unavailable"  # 503: the model does not answer, or not yet
+    DRAINING = "draining"  # 503: the server is ending
+
+
+class Problem(Record):
+    """The body of every answer that is none, and of the last news of a task that failed."""
+
+    error: ErrorKind
+    message: str
+    lost: str = ""  # the result's name in the store
+    raw: tuple[str, ...] = ()  # what the model said instead of an answer
+    calls: tuple[Call, ...] = ()  # that were made in vain
+
+
+class Progress(Record):
+    """News of a task that is running; also told when nothing changed, as a sign of life."""
+
+    kind: Literal["progress"] = "progress"
+    share: float  # 0 to 1
+
+
+class Done(Record):
+    """The last news of a task that has its result."""
+
+    kind: Literal["done"] = "done"
+    output: TaskOutput
+
+
+class Failed(Record):
+    """The last news of a task that has none."""
+
+    kind: Literal["failed"] = "failed"
+    problem: Problem
+
+
+News = Annotated[Progress | Done | Failed, Field(discriminator="kind")]
+
+
+class ServerReport(Record):
+    """What a container says of itself, again and again: it is registration, heartbeat and draining in one."""
+
+    server_type: str  # vision_container or text_container
+    url: str  # at which the backend reaches it
+    state: Literal["warming", "active", "draining"]
+    capabilities: dict[str, bool | int]  # true, or how many tasks at a time
+    container_id: str = ""  # by which its host knows it
+    max_pipelines: int = Field(default=3, ge=1)
+    max_tasks: int = Field(default=2, ge=1)
+    current_pipelines: int = Field(default=0, ge=0)
+    current_tasks: int = Field(default=0, ge=0)
+    models: dict[str, str] = Field(default_factory=dict)  # the model's identity, by capability
