@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +61,33 @@ def written(pages: list[str], folder: Path, store: Store, head: str = "") -> Dec
 
 def about(question: Question[Any]) -> str:
     """Return what a question is about: "slide 3", "feedback 3", "extractions", "section problem", "clinical"."""
-    if match := SLIDE_HEADING.match(question.text):
-        return f"{'slide' if question.answer is SlideDescription else 'feedback'} {match[1]}"
-    if question.answer is BundledExtractions:
+    return subject_of(question.system, question.text, question.answer.__name__)
+
+
+def subject_of(system: str, text: str, form: str) -> str:
+    """Return what a question is about, by its parts as they go over the wire."""
+    if match := SLIDE_HEADING.match(text):
+        return f"{'slide' if form == SlideDescription.__name__ else 'feedback'} {match[1]}"
+    if form == BundledExtractions.__name__:
         return "extractions"
-    if question.answer is Analysis:
-        return next(name for mark, name in SPECIALIST_MARKS.items() if mark in question.system)
-    return f"section {question.answer.__name__.removeprefix('Section_')}"
+    if form == Analysis.__name__:
+        return next(name for mark, name in SPECIALIST_MARKS.items() if mark in system)
+    return f"section {form.removeprefix('Section_')}"
+
+
+def true_answer(truth: Mapping[str, Any], what: str, questions: Iterable[str]) -> Any:
+    """Return what a good reader of a deck answers; `questions` are those of a section."""
+    kind, _, rest = what.partition(" ")
+    if kind == "slide":
+        return {"text": "", **truth["slides"][int(rest) - 1]}
+    if kind == "feedback":
+        title = truth["slides"][int(rest) - 1]["title"]
+        return {"strengths": [f'"{title}" is clear.'], "weaknesses": [], "suggestions": [f"Shorten slide {rest}."]}
+    if kind == "extractions":
+        return truth["extractions"]
+    if kind == "section":
+        return {name: truth["template"][name] for name in questions}
+    return truth["specialists"][what]
 
 
 @dataclasses.dataclass
@@ -105,21 +125,8 @@ class ScriptedModel:
             raise ModelUnavailable(
                 "no answer in 60 s", calls=(dataclasses.replace(call, tokens_out=0, error="no answer"),)
             )
-        value = question.answer.model_validate(self._value(what, question))
+        value = question.answer.model_validate(true_answer(self.truth, what, question.answer.model_fields))
         return Answer(value, (broken, call) if fault == "repaired" else (call,))
-
-    def _value(self, what: str, question: Question[Any]) -> Any:
-        kind, _, rest = what.partition(" ")
-        if kind == "slide":
-            return {"text": "", **self.truth["slides"][int(rest) - 1]}
-        if kind == "feedback":
-            title = self.truth["slides"][int(rest) - 1]["title"]
-            return {"strengths": [f'"{title}" is clear.'], "weaknesses": [], "suggestions": [f"Shorten slide {rest}."]}
-        if kind == "extractions":
-            return self.truth["extractions"]
-        if kind == "section":
-            return {name: self.truth["template"][name] for name in question.answer.model_fields}
-        return self.truth["specialists"][what]
 
 
 def scripted(name: str = HEALTH, **faults: list[str]) -> ScriptedModel:
