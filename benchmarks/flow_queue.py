@@ -1,12 +1,14 @@
-"""Clock the queue of pipelines on SQLite and PostgreSQL: hand-off, throughput, taking over from the dead; and kill it.
+"""Clock the queue of pipelines on SQLite and PostgreSQL: hand-off, throughput, what it costs; and kill it.
 
     python benchmarks/flow_queue.py clock --database postgresql --pipelines 1000
+    python benchmarks/flow_queue.py share --database postgresql --pipelines 5 --task-seconds 1
     python benchmarks/flow_queue.py kills --database sqlite --seeds 20
 
 Tasks are stand-ins that sleep, so that all that is measured is the queue's own. Run from the repository.
 """
 
 import argparse
+import datetime
 import json
 import random
 import signal
@@ -19,30 +21,42 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pagemill.flow.queue import Queue
+from pagemill.flow.spec import PipelineSpec, TaskSpec
 from tests.flow_backends import Backend, check_course, open_queue
 from tests.flow_databases import flow_database, postgres
 from tests.flow_runners import LoggingRunner
 from tests.flow_specs import BREAD
 
 PATIENCE_SECONDS = 600.0
+IDLE_SECONDS = 5.0
+
+# A pipeline of the shape of a deck review: two tasks at first, one after one of them, three after that.
+DECK = PipelineSpec(
+    "deck",
+    (
+        TaskSpec("see"),
+        TaskSpec("look"),
+        TaskSpec("extract", ("see",)),
+        *(TaskSpec(name, ("extract",)) for name in ("clinical", "regulatory", "science")),
+    ),
+)
+
+
+class Sleeping:
+    """A runner that sleeps, and says how long it was at it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def run(self, *_: object) -> dict[str, float]:
+        """Sleep."""
+        start = time.perf_counter()
+        time.sleep(self.seconds)
+        return {"seconds": time.perf_counter() - start}
 
 
 def quantile(values: list[float], share: float) -> float:
     return statistics.quantiles(values, n=100)[round(100 * share) - 1]
-
-
-def hand_offs(queue: Queue, pipelines: list[str]) -> list[float]:
-    """Return how long tasks that need others took to begin after the last of these was done, if there was room."""
-    seconds = []
-    for pipeline in pipelines:
-        events = queue.events(pipeline)
-        done = {event.task: event.at for event in events if event.kind == "done"}
-        begun = {event.task: event.at for event in reversed(events) if event.kind == "running"}
-        for task in BREAD.tasks:
-            if task.needs:
-                last = max(done[need] for need in task.needs)
-                seconds.append((begun[task.name] - last).total_seconds())
-    return seconds
 
 
 def clock(kind: str, folder: Path, pipelines: int, seconds: float) -> dict[str, object]:
@@ -59,7 +73,7 @@ def clock(kind: str, folder: Path, pipelines: int, seconds: float) -> dict[str, 
         for each in many:
             assert queue.wait(each, PATIENCE_SECONDS).progress == 100
         took = time.perf_counter() - start
-        waits = hand_offs(queue, single)
+        waits = [seconds for each in single for seconds in queue.hand_offs(each).values()]
     return {
         "database": kind,
         "hand_off_p50_seconds": round(quantile(waits, 0.5), 3),
@@ -69,6 +83,61 @@ def clock(kind: str, folder: Path, pipelines: int, seconds: float) -> dict[str, 
         "added_in_seconds": round(added, 1),
         "all_done_in_seconds": round(took, 1),
         "tasks_a_second": round(pipelines * len(BREAD.tasks) / took, 1),
+    }
+
+
+def critical_seconds(queue: Queue, pipeline: str) -> float:
+    """Return how long the longest way through a pipeline's tasks is, by the runner's own sleep in each."""
+    lasted = {name: result["seconds"] for name, result in queue.results(pipeline).items()}
+    ends: dict[str, float] = {}
+    for task in DECK.tasks:
+        ends[task.name] = max((ends[need] for need in task.needs), default=0.0) + lasted[task.name]
+    return max(ends.values())
+
+
+def share(kind: str, folder: Path, pipelines: int, seconds: float) -> dict[str, object]:
+    """Tell what coordination adds to tasks that take some time, with as much room as there are tasks.
+
+    `waiting_share` is (wall time - critical path) / wall time of a pipeline, the median of all: the wall time is from
+    before it is added until it is over by its own row, the critical path the longest sum of seconds that the runner
+    itself was busy. It holds all that is not a task: adding, hand-offs, transactions, keeping the last result.
+    `waiting_share_of_task_time` takes the same seconds as a share of all of the pipeline's task time.
+    `cpu_share` is the CPU time of this process, which is all of the backend, for each second of task time;
+    PostgreSQL's own is not in it. `idle_cpu_share` is the same process for each second in which there is nothing to do.
+    """
+    url = flow_database(kind, folder)
+    with Queue(DECK, url, Sleeping(seconds)) as queue:
+        queue.wait(queue.add_pipeline("warm"), PATIENCE_SECONDS)
+        idle = time.process_time()
+        time.sleep(IDLE_SECONDS)
+        idle = (time.process_time() - idle) / IDLE_SECONDS
+        busy = time.process_time()
+        added = {}
+        for number in range(pipelines):
+            moment = datetime.datetime.now(datetime.UTC)
+            added[queue.add_pipeline(f"many{number}")] = moment
+        while not all(status.is_over for status in map(queue.status, added)):
+            time.sleep(0.5)
+        busy = time.process_time() - busy
+        waits, walls, works, offs = [], [], [], []
+        for each, moment in added.items():
+            finished = queue.status(each).finished_at
+            assert finished is not None
+            walls.append((finished - moment).total_seconds())
+            waits.append(walls[-1] - critical_seconds(queue, each))
+            works.append(sum(result["seconds"] for result in queue.results(each).values()))
+            offs += queue.hand_offs(each).values()
+    return {
+        "database": kind,
+        "pipelines": pipelines,
+        "task_seconds": seconds,
+        "pipeline_seconds": round(statistics.median(walls), 3),
+        "waiting_seconds": round(statistics.median(waits), 3),
+        "waiting_share": round(statistics.median(wait / wall for wait, wall in zip(waits, walls, strict=True)), 4),
+        "waiting_share_of_task_time": round(sum(waits) / sum(works), 4),
+        "hand_off_p50_seconds": round(statistics.median(offs), 4),
+        "cpu_share": round(busy / sum(works), 4),
+        "idle_cpu_share": round(idle, 4),
     }
 
 
@@ -102,16 +171,19 @@ def kill(kind: str, folder: Path, seed: int) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["clock", "kills"])
+    parser.add_argument("what", choices=["clock", "share", "kills"])
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--pipelines", type=int, default=1000)
-    parser.add_argument("--task-seconds", type=float, default=0.0)
+    parser.add_argument("--pipelines", type=int, help="1000 to clock, 5 at a time for the share")
+    parser.add_argument("--task-seconds", type=float, help="0 to clock, 1 for the share")
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.what == "clock":
-            print(json.dumps(clock(options.database, folder, options.pipelines, options.task_seconds)))
+            print(json.dumps(clock(options.database, folder, options.pipelines or 1000, options.task_seconds or 0.0)))
+            return
+        if options.what == "share":
+            print(json.dumps(share(options.database, folder, options.pipelines or 5, options.task_seconds or 1.0)))
             return
         for seed in range(options.seeds):
             print(json.dumps(kill(options.database, folder / str(seed), seed)), flush=True)

@@ -47,7 +47,12 @@ class Postgres:
         return self.database(self.template)
 
     def kill(self) -> None:
-        """Kill the server, as a machine that fails does."""
+        """Kill the server, as a machine that fails does; the system's own memory stays, so nothing has to be synced.
+
+        It would be, file by file, before the server recovers, which takes long when the disk is busy.
+        """
+        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
+            connection.execute("alter system set fsync = off")
         os.kill(self.server.get_pid(), signal.SIGKILL)
 
     def restart(self) -> None:

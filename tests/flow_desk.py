@@ -3,16 +3,13 @@
 import datetime
 from typing import Any
 
-import sqlalchemy as sa
-
-from pagemill.flow import attempts, changes, reading, servers
+from pagemill.flow import attempts, changes, reading, repairing, servers, watchdog
 from pagemill.flow.attempts import Attempt
 from pagemill.flow.database import Database
 from pagemill.flow.dispatch import HandedOut, dispatch
 from pagemill.flow.reading import PipelineStatus, TaskStatus
 from pagemill.flow.runner import Server
 from pagemill.flow.spec import PipelineSpec
-from pagemill.flow.states import to_repair
 from pagemill.flow.tables import processing_servers, tasks
 
 TIMEOUT_SECONDS = 60.0
@@ -39,14 +36,22 @@ class Desk:
     def register(self, server: Server) -> None:
         self.database.write(servers.register, server)
 
-    def add(self, document: str, priority: int = 0, **parameters: Any) -> str:
-        return self.database.write(changes.create, self.spec, document, parameters, priority)
+    def hear(self, server: Server, status: str = servers.ACTIVE) -> bool:
+        return watchdog.hear(self.database, server, status)
+
+    def add(self, document: str, priority: int = 0, known: dict[str, Any] | None = None, **parameters: Any) -> str:
+        return self.database.write(changes.create, self.spec, document, parameters, priority, known=known)
 
     def hand_out(self) -> list[HandedOut]:
         given: list[HandedOut] = []
         self.database.write(dispatch, self.spec.name, TIMEOUT_SECONDS, lambda connection, each: given.append(each))
         self.given.update({(each.pipeline_id, each.name): each for each in given})
         return given
+
+    def hand_out_all(self) -> list[HandedOut]:
+        """Hand out also what is to be tried again only later."""
+        self.let_delays_pass()
+        return self.hand_out()
 
     def start(self, pipeline_id: str, name: str) -> Attempt:
         """Begin a task that was handed out, or is now."""
@@ -61,14 +66,17 @@ class Desk:
     def finish(self, attempt: Attempt, **result: Any) -> bool:
         return self.database.write(attempts.finish, attempt, result)
 
-    def fail(self, attempt: Attempt, reason: str = "it broke") -> bool:
-        return self.database.write(attempts.fail, attempt, reason)
+    def fail(self, attempt: Attempt, reason: str = "it broke", **others: Any) -> bool:
+        return self.database.write(attempts.fail, attempt, reason, **others)
 
     def lose(self, attempt: Attempt) -> bool:
         return self.database.write(attempts.lose, attempt, "gone")
 
-    def skip(self, attempt: Attempt) -> bool:
-        return self.database.write(attempts.skip, attempt, "nothing to do")
+    def lose_need(self, attempt: Attempt, need: str) -> bool:
+        return self.database.write(attempts.lose_need, attempt, need)
+
+    def skip(self, attempt: Attempt, **result: Any) -> bool:
+        return self.database.write(attempts.skip, attempt, "nothing to do", result or None)
 
     def report(self, attempt: Attempt, share: float) -> bool:
         return self.database.write(attempts.report, attempt, share)
@@ -76,14 +84,11 @@ class Desk:
     def cancel(self, pipeline_id: str) -> bool:
         return self.database.write(changes.cancel, pipeline_id)
 
-    def repair(self, pipeline_id: str) -> tuple[str, ...]:
-        def queue_anew(connection: sa.Connection) -> tuple[str, ...]:
-            with changes.OpenPipeline(connection, pipeline_id) as pipeline:
-                again = to_repair(pipeline.spec, pipeline.states)
-                changes.queue_anew(pipeline, again)
-                return again
+    def repair(self, pipeline_id: str, task: str | None = None) -> tuple[str, ...]:
+        return self.database.write(repairing.repair, pipeline_id, task)
 
-        return self.database.write(queue_anew)
+    def redo(self, pipeline_id: str, *names: str) -> tuple[str, ...]:
+        return self.database.write(repairing.redo, pipeline_id, names, "it was wrong")
 
     def status(self, pipeline_id: str) -> PipelineStatus:
         return self.database.read(reading.status, pipeline_id)
@@ -94,7 +99,7 @@ class Desk:
     def work_off(self) -> list[str]:
         """Finish all that can be; returns the tasks in the order in which they were."""
         done = []
-        while given := self.hand_out():
+        while given := self.hand_out_all():
             for each in given:
                 attempt = self.begin(each)
                 assert attempt is not None
@@ -108,11 +113,25 @@ class Desk:
         this = processing_servers.update().where(processing_servers.c.id == server)
         self.database.write(lambda connection: connection.execute(this.values(last_heartbeat=past)))
 
+    def let_delays_pass(self) -> None:
+        """Make it the moment at which all tasks may be handed out again."""
+        due = tasks.update().values(due_at=datetime.datetime.now(datetime.UTC))
+        self.database.write(lambda connection: connection.execute(due))
+
     def pass_deadline(self, pipeline_id: str, name: str) -> None:
         """Make a task's time limit one that has passed."""
         past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
         this = tasks.update().where(tasks.c.pipeline_id == pipeline_id, tasks.c.name == name)
         self.database.write(lambda connection: connection.execute(this.values(deadline_at=past)))
+
+    def results(self, pipeline_id: str) -> dict[str, dict[str, Any]]:
+        return self.database.read(reading.results_of, pipeline_id)
+
+    def servers(self) -> list[servers.ServerStatus]:
+        return self.database.read(servers.statuses, self.spec.name)
+
+    def model_of(self, capability: str) -> str | None:
+        return self.database.read(servers.model_of, self.spec.name, capability)
 
     def events(self, pipeline_id: str | None = None) -> list[reading.Event]:
         return self.database.read(reading.events_of, pipeline_id, 0)

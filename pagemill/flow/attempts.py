@@ -7,14 +7,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pagemill.flow.changes import NOWHERE, OpenPipeline, digest, record
+from pagemill.flow.changes import NOWHERE, OpenPipeline, queue_anew, record
+from pagemill.flow.repairing import ANEW
 from pagemill.flow.runner import PipelineRun, Server, TaskRun
-from pagemill.flow.servers import server_from
+from pagemill.flow.servers import server_from, suspect
 from pagemill.flow.spec import PipelineSpec
 from pagemill.flow.states import ENDED, TaskState
 from pagemill.flow.tables import processing_servers, results
 
-MOST_LOSSES = 10  # of processes under one task, until it is held to be what ends them
+MOST_LOSSES = 10  # of processes under a task, or of what it needs, until it is held to be what ends them
+FIRST_LOSS_DELAY_SECONDS, MOST_LOSS_DELAY_SECONDS = 0.5, 60.0  # a server that nobody reaches may say that it lives
 GRACE_SECONDS = 5.0  # beyond a time limit, for the runner's own answer that it was reached
 
 
@@ -47,10 +49,13 @@ def begin(connection: sa.Connection, pipeline_id: str, name: str, run: int, exec
         server = _server(connection, row["server_id"])
         if server is None:
             return None  # dead: the watchdog hands the task out anew
+        if not pipeline.has_needs(name):
+            hand_back(pipeline, name, "what it needs is being made anew")
+            return None
         taken_over = row["state"] == TaskState.RUNNING
         losses = row["losses"] + taken_over
         if losses > MOST_LOSSES:
-            _give_up(pipeline, name, losses)
+            _give_up(pipeline, name, losses, "another process took it over")
             return None
         limit = datetime.timedelta(seconds=pipeline.spec.task(name).time_limit_seconds + GRACE_SECONDS)
         began = {"executor_id": executor_id, "started_at": pipeline.now, "deadline_at": pipeline.now + limit}
@@ -73,48 +78,78 @@ def finish(connection: sa.Connection, attempt: Attempt, result: dict[str, Any]) 
     with OpenPipeline(connection, attempt.pipeline.id) as pipeline:
         if counts := _counts(pipeline, attempt):
             name = attempt.task.name
-            seconds = (pipeline.now - pipeline.tasks[name]["started_at"]).total_seconds()
-            kept = {"result": result, "sha256": digest(result), "seconds": seconds, "made_at": pipeline.now}
-            whose = {"pipeline_id": pipeline.id, "task": name, "spec_name": pipeline.spec.name}
-            connection.execute(results.insert().values({**whose, **kept}))
+            seconds = _seconds(pipeline, name)
+            pipeline.keep(name, result, seconds)
             pipeline.end(name, TaskState.DONE, share=1.0, detail={"seconds": seconds})
     return counts
 
 
-def skip(connection: sa.Connection, attempt: Attempt, reason: str) -> bool:
+def skip(connection: sa.Connection, attempt: Attempt, reason: str, result: dict[str, Any] | None = None) -> bool:
     """Note that there is nothing to do; returns whether the attempt still counted."""
     with OpenPipeline(connection, attempt.pipeline.id) as pipeline:
         if counts := _counts(pipeline, attempt):
-            pipeline.end(attempt.task.name, TaskState.SKIPPED, reason, share=1.0)
+            name = attempt.task.name
+            if result is not None:
+                pipeline.keep(name, result, _seconds(pipeline, name))
+            pipeline.end(name, TaskState.SKIPPED, reason, share=1.0)
     return counts
 
 
-def fail(connection: sa.Connection, attempt: Attempt, reason: str) -> bool:
+def fail(
+    connection: sa.Connection,
+    attempt: Attempt,
+    reason: str,
+    retry: bool = True,
+    detail: Mapping[str, Any] | None = None,
+) -> bool:
     """Note that it failed, and when it is tried again, if it is; returns whether the attempt still counted."""
     with OpenPipeline(connection, attempt.pipeline.id) as pipeline:
         if counts := _counts(pipeline, attempt):
-            fail_open(pipeline, attempt.task.name, reason)
+            fail_open(pipeline, attempt.task.name, reason, retry, detail)
     return counts
 
 
 def lose(connection: sa.Connection, attempt: Attempt, reason: str) -> bool:
-    """Note that its server went away; returns whether the attempt still counted."""
+    """Note that its server went away, which gets nothing more for now; returns whether the attempt still counted."""
     with OpenPipeline(connection, attempt.pipeline.id) as pipeline:
         if counts := _counts(pipeline, attempt):
             hand_back(pipeline, attempt.task.name, reason)
+            suspect(connection, attempt.task.server.id, pipeline.now)
     return counts
 
 
-def fail_open(pipeline: OpenPipeline, name: str, reason: str) -> None:
+def lose_need(connection: sa.Connection, attempt: Attempt, need: str) -> bool:
+    """Note that what an earlier task made is lost: it is done anew, then this one again.
+
+    Returns:
+        Whether the attempt still counted.
+    """
+    with OpenPipeline(connection, attempt.pipeline.id) as pipeline:
+        if counts := _counts(pipeline, attempt):
+            name = attempt.task.name
+            if need not in pipeline.spec.all_needs()[name]:
+                fail_open(pipeline, name, f"says that {need} is lost, which it does not need", retry=False)
+                return counts
+            made = pipeline.tasks[need]
+            if made["state"] == TaskState.DONE and made["finished_at"] <= pipeline.tasks[name]["started_at"]:
+                queue_anew(pipeline, [need], ANEW, {"reason": f"its result is lost, says {name}"})
+            _wait_again(pipeline, name, f"the result of {need} is lost")
+    return counts
+
+
+def fail_open(
+    pipeline: OpenPipeline, name: str, reason: str, retry: bool = True, detail: Mapping[str, Any] | None = None
+) -> None:
     """Fail what runs of a task."""
     failures = pipeline.tasks[name]["failures"] + 1
-    delay = retry_delay(pipeline.spec, name, failures)
+    delay = retry_delay(pipeline.spec, name, failures) if retry else None
+    told = {**(detail or {}), "failures": failures}
     if delay is None:
-        pipeline.end(name, TaskState.FAILED, reason, detail={"failures": failures})
+        pipeline.end(name, TaskState.FAILED, reason, detail=told)
         return
     due = pipeline.now + datetime.timedelta(seconds=delay)
-    detail = {"reason": reason, "failures": failures, "delay_seconds": delay}
-    pipeline.change(name, TaskState.RETRYING, "", detail, failures=failures, reason=reason, due_at=due, **NOWHERE)
+    told |= {"reason": reason, "delay_seconds": delay}
+    pipeline.change(name, TaskState.RETRYING, "", told, failures=failures, reason=reason, due_at=due, **NOWHERE)
 
 
 def hand_back(pipeline: OpenPipeline, name: str, reason: str) -> None:
@@ -123,12 +158,8 @@ def hand_back(pipeline: OpenPipeline, name: str, reason: str) -> None:
         state = TaskState(pipeline.tasks[name]["state"])
         pipeline.change(name, state, "handed back", {"reason": reason}, **NOWHERE)
         return
-    losses = pipeline.tasks[name]["losses"] + 1
-    if losses > MOST_LOSSES:
-        _give_up(pipeline, name, losses)
-        return
-    detail = {"reason": reason, "losses": losses}
-    pipeline.change(name, TaskState.RETRYING, "lost", detail, due_at=pipeline.now, losses=losses, **NOWHERE)
+    delay = loss_delay(pipeline.tasks[name]["losses"] + 1)
+    _put_back(pipeline, name, TaskState.RETRYING, "lost", reason, delay)
 
 
 def retry_delay(spec: PipelineSpec, name: str, failures: int) -> float | None:
@@ -137,8 +168,33 @@ def retry_delay(spec: PipelineSpec, name: str, failures: int) -> float | None:
     return None if failures >= task.attempts else task.retry_delay_seconds * 2 ** (failures - 1)
 
 
-def _give_up(pipeline: OpenPipeline, name: str, losses: int) -> None:
-    pipeline.end(name, TaskState.FAILED, f"{losses} processes went away while they did it")
+def loss_delay(losses: int) -> float:
+    """Return how many seconds after its n-th loss a task is handed out again: the first time at once."""
+    return 0.0 if losses == 1 else min(FIRST_LOSS_DELAY_SECONDS * 2 ** (losses - 2), MOST_LOSS_DELAY_SECONDS)
+
+
+def _wait_again(pipeline: OpenPipeline, name: str, reason: str) -> None:
+    _put_back(pipeline, name, TaskState.QUEUED, "need lost", reason, 0.0)
+
+
+def _put_back(pipeline: OpenPipeline, name: str, state: TaskState, kind: str, reason: str, delay: float) -> None:
+    """Have a task that runs run again, for no fault of its own, but not forever."""
+    losses = pipeline.tasks[name]["losses"] + 1
+    if losses > MOST_LOSSES:
+        _give_up(pipeline, name, losses, reason)
+        return
+    due = pipeline.now + datetime.timedelta(seconds=delay)
+    detail = {"reason": reason, "losses": losses, "delay_seconds": delay}
+    pipeline.change(name, state, kind, detail, due_at=due, losses=losses, **NOWHERE)
+
+
+def _give_up(pipeline: OpenPipeline, name: str, losses: int, reason: str) -> None:
+    pipeline.end(name, TaskState.FAILED, f"lost {losses} times, at last since {reason}", detail={"losses": losses})
+
+
+def _seconds(pipeline: OpenPipeline, name: str) -> float:
+    seconds: float = (pipeline.now - pipeline.tasks[name]["started_at"]).total_seconds()
+    return seconds
 
 
 def _counts(pipeline: OpenPipeline, attempt: Attempt) -> bool:
@@ -168,11 +224,14 @@ def _attempt(pipeline: OpenPipeline, name: str, server: Server) -> Attempt:
         name=name,
         capability=spec.capability,
         attempt=row["failures"] + 1,
+        attempts=spec.attempts,
         key=f"{pipeline.id}.{name}.{row['run']}",
         epoch=row["epoch"],
         time_limit_seconds=spec.time_limit_seconds,
         server=server,
     )
     kept = pipeline.row
-    whose = PipelineRun(pipeline.id, kept["spec_name"], kept["document_sha256"], kept["parameters"])
+    whose = PipelineRun(
+        pipeline.id, kept["spec_name"], kept["document_sha256"], kept["parameters"], kept["document_name"]
+    )
     return Attempt(task, whose, {each.task: each.result for each in found})

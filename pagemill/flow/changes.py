@@ -13,13 +13,25 @@ import sqlalchemy as sa
 from pagemill.flow.database import Outdated, clock
 from pagemill.flow.progress import advanced, pipeline_progress
 from pagemill.flow.spec import PipelineSpec, TaskSpec
-from pagemill.flow.states import ENDED, FOLLOWS, OVER, PipelineState, TaskState, blocked, pipeline_state, startable
-from pagemill.flow.tables import events, pipelines, tasks
+from pagemill.flow.states import (
+    BLOCKING,
+    ENDED,
+    FOLLOWS,
+    OVER,
+    PipelineState,
+    TaskState,
+    blocked,
+    pipeline_state,
+    startable,
+)
+from pagemill.flow.tables import events, pipelines, results, tasks
 
 Row = dict[str, Any]
 
 # What is true of a task that no server has.
 NOWHERE: Mapping[str, Any] = {"server_id": None, "executor_id": None, "deadline_at": None}
+# What keeps a task from being done, the worst first: what was skipped may have been so for that.
+_WHY = {TaskState.FAILED: "which failed", TaskState.CANCELLED: "cancelled", TaskState.SKIPPED: "skipped"}
 
 
 def canonical(value: Any) -> str:
@@ -50,21 +62,37 @@ def create(
     document_sha256: str,
     parameters: Mapping[str, Any],
     priority: int,
+    document_name: str = "",
+    known: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """Create a pipeline with its tasks; if it is there already, nothing changes.
 
+    Args:
+        connection: In a transaction.
+        spec: Of the pipeline.
+        document_sha256: Digest of what it is about.
+        parameters: Of what JSON knows.
+        priority: Lower comes first.
+        document_name: For people.
+        known: Results that there are already, by task.
+
     Returns:
         Its id, the digest of the spec's name, the document and the parameters.
+
+    Raises:
+        KeyError: What is known is of no task of the pipeline.
     """
+    known = {spec.task(name).name: result for name, result in (known or {}).items()}
     pipeline_id = digest([spec.name, document_sha256, parameters])[:32]
     if connection.execute(sa.select(pipelines.c.id).where(pipelines.c.id == pipeline_id)).first():
         return pipeline_id
     now = clock(connection)
-    pipeline = {
+    row = {
         "id": pipeline_id,
         "spec_name": spec.name,
         "spec": dataclasses.asdict(spec),
         "document_sha256": document_sha256,
+        "document_name": document_name,
         "parameters": dict(parameters),
         "priority": priority,
         "state": PipelineState.QUEUED,
@@ -73,29 +101,36 @@ def create(
         "updated_at": now,
     }
     try:
-        connection.execute(pipelines.insert().values(pipeline))
+        connection.execute(pipelines.insert().values(row))
     except sa.exc.IntegrityError as error:
         raise Outdated from error  # somebody else made it meanwhile
-    zeros = dict.fromkeys(("share", "run", "epoch", "failures", "losses"), 0)
     connection.execute(
-        tasks.insert(),
-        [
-            {
-                "pipeline_id": pipeline_id,
-                "name": task.name,
-                "spec_name": spec.name,
-                "capability": task.capability,
-                "state": TaskState.QUEUED,
-                "ready": not task.needs,
-                "due_at": now,
-                "reason": "",
-                **zeros,
-            }
-            for task in spec.tasks
-        ],
+        tasks.insert(), [_new_task(pipeline_id, spec, task, now, task.name in known) for task in spec.tasks]
     )
     record(connection, now, "created", pipeline_id=pipeline_id, after=PipelineState.QUEUED)
+    if known:
+        with OpenPipeline(connection, pipeline_id) as pipeline:
+            for name, result in known.items():
+                pipeline.keep(name, result, 0.0)
+                told = {"task": name, "after": TaskState.DONE, "detail": {"known": True}}
+                record(connection, now, TaskState.DONE, pipeline_id=pipeline_id, **told)
     return pipeline_id
+
+
+def _new_task(pipeline_id: str, spec: PipelineSpec, task: TaskSpec, now: datetime.datetime, is_known: bool) -> Row:
+    return {
+        "pipeline_id": pipeline_id,
+        "name": task.name,
+        "spec_name": spec.name,
+        "capability": task.capability,
+        "state": TaskState.DONE if is_known else TaskState.QUEUED,
+        "ready": not (is_known or task.needs),
+        "share": float(is_known),
+        "due_at": now,
+        "finished_at": now if is_known else None,
+        "reason": "",
+        **dict.fromkeys(("run", "epoch", "failures", "losses"), 0),
+    }
 
 
 class OpenPipeline:
@@ -134,6 +169,11 @@ class OpenPipeline:
         """Where its tasks stand."""
         return {name: TaskState(row["state"]) for name, row in self.tasks.items()}
 
+    def has_needs(self, name: str) -> bool:
+        """Whether all that a task needs, be it through others, is done."""
+        states = self.states
+        return all(states[need] is TaskState.DONE for need in self.spec.all_needs()[name])
+
     def change(self, name: str, after: TaskState, kind: str, detail: Mapping[str, Any] | None, **columns: Any) -> None:
         """Change a task's state and others of its columns, and write down that it was.
 
@@ -166,8 +206,14 @@ class OpenPipeline:
     ) -> None:
         """Change a task to a state in which it is over, why ever; what it had done of its share stays."""
         reached = advanced(self.tasks[name]["share"], share)
-        told = {**({"reason": reason} if reason else {}), **(detail or {})}
+        told = {**(detail or {}), **({"reason": reason} if reason else {})}
         self.change(name, after, "", told, reason=reason, finished_at=self.now, share=reached, **NOWHERE)
+
+    def keep(self, name: str, result: dict[str, Any], seconds: float) -> None:
+        """Keep a task's result; 0 seconds say nothing about how long it takes to make one."""
+        kept = {"result": result, "sha256": digest(result), "seconds": seconds, "made_at": self.now}
+        whose = {"pipeline_id": self.id, "task": name, "spec_name": self.spec.name}
+        self.connection.execute(results.insert().values({**whose, **kept}))
 
     def advance(self, name: str, share: float) -> None:
         """Note how far a task is; that it is no further than before is nothing to note."""
@@ -184,9 +230,7 @@ class OpenPipeline:
 
     def _settle(self) -> None:
         for name in blocked(self.spec, self.states):
-            because = self._because(name)
-            nothing_to_do = all(self.tasks[need]["share"] >= 1 for need in because)
-            reason = f"needs {', '.join(because)}, {'skipped' if nothing_to_do else 'which failed'}"
+            reason, nothing_to_do = self._why_not(name)
             self.end(name, TaskState.SKIPPED, reason, share=float(nothing_to_do))
         ready = startable(self.spec, self.states)
         for name, row in self.tasks.items():
@@ -197,9 +241,12 @@ class OpenPipeline:
                 )
         self._settle_pipeline()
 
-    def _because(self, name: str) -> list[str]:
-        bad = (TaskState.FAILED, TaskState.SKIPPED)
-        return [need for need in self.spec.task(name).needs if self.states[need] in bad]
+    def _why_not(self, name: str) -> tuple[str, bool]:
+        """Return why a task is skipped, and whether nobody failed for that: there was nothing to do."""
+        ended = {need: self.states[need] for need in self.spec.all_needs()[name] if self.states[need] in BLOCKING}
+        direct = [need for need in self.spec.task(name).needs if need in ended]
+        worst = next(state for state in _WHY if state in ended.values())
+        return f"needs {', '.join(direct or sorted(ended))}, {_WHY[worst]}", worst is TaskState.SKIPPED
 
     def _settle_pipeline(self) -> None:
         before, after = PipelineState(self.row["state"]), pipeline_state(self.states)
@@ -223,8 +270,10 @@ def cancel(connection: sa.Connection, pipeline_id: str) -> bool:
     return bool(names)
 
 
-def queue_anew(pipeline: OpenPipeline, names: Iterable[str]) -> None:
-    """Queue tasks that ended without a result, as if they had never been tried."""
+def queue_anew(pipeline: OpenPipeline, names: Iterable[str], kind: str, detail: Mapping[str, Any]) -> None:
+    """Queue tasks that ended as if they had never been tried; a result that there is goes."""
+    fresh = {"failures": 0, "losses": 0, "reason": "", "started_at": None, "finished_at": None}
     for name in names:
-        since = {"due_at": pipeline.now, "started_at": None, "finished_at": None}
-        pipeline.change(name, TaskState.QUEUED, "repaired", None, failures=0, losses=0, reason="", **since)
+        made = results.c.pipeline_id == pipeline.id, results.c.task == name
+        pipeline.connection.execute(results.delete().where(*made))
+        pipeline.change(name, TaskState.QUEUED, kind, detail, due_at=pipeline.now, **fresh)

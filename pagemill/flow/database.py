@@ -57,8 +57,8 @@ class Database:
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         self._readable = self.engine.execution_options(**{READING: True})
 
-    def migrate(self) -> None:
-        """Bring the schema to what this version needs; several processes may do so at once."""
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to what this version needs, or an earlier one did; several processes may do so at once."""
         from alembic import command
         from alembic.config import Config
 
@@ -69,7 +69,7 @@ class Database:
             if not self.is_sqlite:
                 connection.execute(sa.text("select pg_advisory_xact_lock(7246345563)"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
 
         self.write(upgrade)
 

@@ -4,21 +4,19 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
-
-import sqlalchemy as sa
+from typing import Any, Literal, Self
 
 from pagemill.errors import UserError
-from pagemill.flow import changes, durable, reading, servers, visual_cache, watchdog
+from pagemill.flow import changes, durable, reading, repairing, servers, visual_cache, watchdog
 from pagemill.flow.database import Database
 from pagemill.flow.dispatch import Dispatcher
 from pagemill.flow.durable import Durable
 from pagemill.flow.reading import Event, PipelineStatus
 from pagemill.flow.runner import Runner, Server
+from pagemill.flow.servers import ServerStatus
 from pagemill.flow.spec import PipelineSpec
-from pagemill.flow.states import to_repair
 from pagemill.flow.worker import Worker
 
 HEARTBEAT_TIMEOUT_SECONDS = 4.0
@@ -123,19 +121,32 @@ class Queue:
         self._durable.close()
         self._database.close()
 
-    def add_pipeline(self, document_sha256: str, parameters: Mapping[str, Any] | None = None, priority: int = 0) -> str:
+    def add_pipeline(
+        self,
+        document_sha256: str,
+        parameters: Mapping[str, Any] | None = None,
+        priority: int = 0,
+        *,
+        document_name: str = "",
+        known: Mapping[str, dict[str, Any]] | None = None,
+    ) -> str:
         """Add a pipeline with its tasks; if there is one for document and parameters already, nothing changes.
 
         Args:
             document_sha256: Digest of what it is about.
             parameters: Of what JSON knows.
             priority: Lower comes first; among equals the older pipeline does.
+            document_name: What people call the document.
+            known: Results that there are already, by task: these tasks are done from the start.
 
         Returns:
             Its id, which document and parameters alone determine.
+
+        Raises:
+            KeyError: What is known is of no task of the spec.
         """
-        given = dict(parameters or {})
-        pipeline_id = self._database.write(changes.create, self.spec, document_sha256, given, priority)
+        what = document_sha256, dict(parameters or {}), priority, document_name, known
+        pipeline_id = self._database.write(changes.create, self.spec, *what)
         self._dispatch()
         return pipeline_id
 
@@ -158,7 +169,29 @@ class Queue:
             UserError: The task is not in the pipeline, or did not fail.
         """
         self._known(pipeline_id)
-        again = self._database.write(_repair, pipeline_id, task)
+        again = self._database.write(repairing.repair, pipeline_id, task)
+        self._dispatch()
+        return again
+
+    def redo(self, pipeline_id: str, tasks: Sequence[str], reason: str) -> tuple[str, ...]:
+        """Queue anew tasks that are done or skipped, those only; a pipeline that was over goes on with that.
+
+        Until they are through, tasks that wait and need them wait; what is done stays.
+
+        Args:
+            pipeline_id: The pipeline.
+            tasks: By name.
+            reason: Why; told by their events of kind `anew`.
+
+        Returns:
+            The tasks that are queued anew.
+
+        Raises:
+            UserError: A task is not in the pipeline, is neither done nor skipped, or needs one that has no result
+                and is not among them.
+        """
+        self._known(pipeline_id)
+        again = self._database.write(repairing.redo, pipeline_id, tasks, reason)
         self._dispatch()
         return again
 
@@ -175,6 +208,11 @@ class Queue:
     def events(self, pipeline_id: str | None = None, after: int = 0) -> list[Event]:
         """Return what happened to a pipeline, or to all and to the servers, after the event of an id."""
         return self._database.read(reading.events_of, pipeline_id, after)
+
+    def hand_offs(self, pipeline_id: str) -> dict[str, float]:
+        """Return how many seconds tasks took to begin once the last of what they need was done, by task."""
+        self._known(pipeline_id)
+        return self._database.read(reading.hand_offs, pipeline_id)
 
     def latest(self, limit: int = 100) -> list[str]:
         """Return the ids of the pipelines that were last added, newest first."""
@@ -193,32 +231,32 @@ class Queue:
             time.sleep(WAIT_SECONDS)
         return now
 
-    def register(self, server: Server, warming: bool = False) -> None:
-        """Add a container; it has to be heard of more often than every `heartbeat_timeout_seconds`.
+    def hear(self, server: Server, state: Literal["warming", "active", "draining"], current_pipelines: int = 0) -> None:
+        """Note that a container lives, and what it says of itself; more often than `heartbeat_timeout_seconds`.
 
-        A container that registers again has lost what it had to do.
+        The same call registers it, be it for the first time or after it was given up, is its heartbeat, and tells
+        what has changed since the last one.
 
         Args:
             server: The container.
-            warming: It gets tasks only when it has called `activate`.
+            state: It gets tasks when it is active; when it is draining it ends what it has.
+            current_pipelines: How many it works for, as it says.
         """
-        watchdog.hand_all_back(self._database, server.id, "its server started anew")
-        self._database.write(servers.register, server, servers.WARMING if warming else servers.ACTIVE)
+        if watchdog.hear(self._database, server, state, current_pipelines):
+            self._dispatch()
+
+    def dismiss(self, server_id: str) -> None:
+        """Note that a container has ended; what it still had goes to others at once."""
+        watchdog.give_up(self._database, self._durable, server_id, "its server ended")
         self._dispatch()
 
-    def activate(self, server_id: str) -> bool:
-        """Give a container tasks from now on; returns False if it has to register."""
-        active = self._database.write(servers.set_status, server_id, servers.ACTIVE)
-        self._dispatch()
-        return active
+    def servers(self) -> list[ServerStatus]:
+        """Return the servers that there are and what they have to do, the processes of the queue among them."""
+        return self._database.read(servers.statuses, self.spec.name)
 
-    def heartbeat(self, server_id: str, current_pipelines: int = 0) -> bool:
-        """Note that a container lives; returns False if it was given up meanwhile and has to register."""
-        return self._database.write(servers.heartbeat, server_id, current_pipelines)
-
-    def drain(self, server_id: str) -> bool:
-        """Give a container nothing more, but let it end what it has; returns whether it is known and alive."""
-        return self._database.write(servers.set_status, server_id, servers.DRAINING)
+    def model_of(self, capability: str) -> str | None:
+        """Return the identity of the model that a capability had last, also if its servers are gone by now."""
+        return self._database.read(servers.model_of, self.spec.name, capability)
 
     def cache(self, key: str, uri: str, made_by: str) -> None:
         """Note where what has this key lies in the store; a later note replaces it."""
@@ -235,15 +273,3 @@ class Queue:
     def _known(self, pipeline_id: str) -> None:
         if not self._database.read(reading.exists, pipeline_id):
             raise UserError(f"pipeline {pipeline_id}", "is not in this database", "look at the id and the database URL")
-
-
-def _repair(connection: sa.Connection, pipeline_id: str, task: str | None) -> tuple[str, ...]:
-    with changes.OpenPipeline(connection, pipeline_id) as pipeline:
-        if task is not None and task not in pipeline.tasks:
-            names = ", ".join(each.name for each in pipeline.spec.tasks)
-            raise UserError(task, "is not a task of the pipeline", f"name one of {names}")
-        again = to_repair(pipeline.spec, pipeline.states, task)
-        if task is not None and not again:
-            raise UserError(task, f"is {pipeline.states[task]}", "only what failed or was cancelled is done again")
-        changes.queue_anew(pipeline, again)
-    return again

@@ -35,6 +35,7 @@ class PipelineStatus:
 
     id: str
     document_sha256: str
+    document_name: str
     parameters: Mapping[str, Any]
     priority: int
     state: PipelineState
@@ -81,6 +82,7 @@ def status(connection: sa.Connection, pipeline_id: str) -> PipelineStatus:
     return PipelineStatus(
         id=pipeline_id,
         document_sha256=kept["document_sha256"],
+        document_name=kept["document_name"],
         parameters=kept["parameters"],
         priority=kept["priority"],
         state=state,
@@ -123,10 +125,31 @@ def events_of(connection: sa.Connection, pipeline_id: str | None, after: int) ->
     return [Event(**row._mapping) for row in connection.execute(wanted)]
 
 
+def hand_offs(connection: sa.Connection, pipeline_id: str) -> dict[str, float]:
+    """Return the seconds from the last `done` of what a task needs to its own first `running` after that, by task."""
+    row = connection.execute(sa.select(pipelines.c.spec).where(pipelines.c.id == pipeline_id)).scalar_one()
+    needs = spec_from(row).all_needs()
+    done: dict[str, datetime.datetime] = {}
+    counted: dict[str, datetime.datetime] = {}
+    seconds: dict[str, float] = {}
+    for event in events_of(connection, pipeline_id, 0):
+        if event.task is None:
+            continue
+        if event.kind == TaskState.DONE:
+            done[event.task] = event.at
+        elif event.kind == TaskState.RUNNING and needs[event.task]:
+            last = max(done[need] for need in needs[event.task])
+            if counted.get(event.task) != last:  # else an attempt that follows another one
+                counted[event.task] = last
+                seconds[event.task] = (event.at - last).total_seconds()
+    return seconds
+
+
 def durations(connection: sa.Connection, spec_name: str) -> dict[str, list[float]]:
     """Return how many seconds a spec's tasks took, the latest first."""
     newest = sa.func.row_number().over(partition_by=results.c.task, order_by=results.c.made_at.desc()).label("newest")
-    ranked = sa.select(results.c.task, results.c.seconds, newest).where(results.c.spec_name == spec_name).subquery()
+    made_here = results.c.spec_name == spec_name, results.c.seconds > 0  # what was known took nobody any time
+    ranked = sa.select(results.c.task, results.c.seconds, newest).where(*made_here).subquery()
     found: dict[str, list[float]] = {}
     for row in connection.execute(sa.select(ranked).where(ranked.c.newest <= HISTORY).order_by(ranked.c.newest)):
         found.setdefault(row.task, []).append(row.seconds)

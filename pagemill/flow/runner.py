@@ -1,16 +1,56 @@
 """What carries tasks out: the protocol of runners, what they are told, and how they say that it did not work."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 
 class Skip(Exception):
-    """Raised by a runner: for this document there is nothing to do; the message says why."""
+    """Raised by a runner: for this document there is nothing to do.
+
+    Args:
+        reason: Why.
+        result: Is kept like that of a task that is done; of what JSON knows.
+    """
+
+    def __init__(self, reason: str, result: dict[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.result = _checked(result)
+
+
+class TaskFailed(Exception):
+    """Raised by a runner: the attempt failed, as does one that raises anything else; this one can say more.
+
+    Args:
+        message: Why.
+        retry: Whether another attempt may help; the task is not tried again otherwise.
+        detail: Goes into the event's detail, beside what the queue itself writes there; of what JSON knows.
+    """
+
+    def __init__(self, message: str, *, retry: bool = True, detail: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.retry = retry
+        self.detail: dict[str, Any] = _checked(dict(detail or {}))
+
+
+class NeedLost(Exception):
+    """Raised by a runner: what an earlier task made is lost. That one is done again, then this one, and nothing else.
+
+    Args:
+        task_name: The earlier task, which this one needs, be it through others.
+    """
+
+    def __init__(self, task_name: str) -> None:
+        super().__init__(f"the result of {task_name} is lost")
+        self.task_name = task_name
 
 
 class ServerLost(Exception):
-    """Raised by a runner: the container went away, which is no failure of the task; another one takes it at once."""
+    """Raised by a runner: the container went away, which is no failure of the task; another one takes it at once.
+
+    The container gets no task before it is heard of again.
+    """
 
 
 class Superseded(Exception):
@@ -30,6 +70,7 @@ class Server:
     container_id: str | None = None
     visual_cache_access: bool = False
     spec_name: str | None = None  # the only pipelines it takes; None for all
+    models: Mapping[str, str] = dataclasses.field(default_factory=dict)  # the model's identity, by capability
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +81,7 @@ class PipelineRun:
     spec_name: str
     document_sha256: str
     parameters: Mapping[str, Any]
+    document_name: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +91,7 @@ class TaskRun:
     name: str
     capability: str
     attempt: int  # from 1; processes that die do not count
+    attempts: int  # the most there are: with attempt == attempts it is the last
     key: str  # the same when the same request is made again: for servers that remember answers
     epoch: int  # who began it; the queue believes only the last
     time_limit_seconds: float
@@ -80,5 +123,13 @@ class Runner(Protocol):
         Raises:
             Skip: There is nothing to do.
             ServerLost: The container went away.
+            NeedLost: What an earlier task made is lost.
+            TaskFailed: The attempt failed; it is made again as the spec says, unless the error says otherwise.
             Exception: The attempt failed; it is made again as the spec says.
         """
+
+
+def _checked(value: Any) -> Any:
+    """Return what JSON knows; anything else fails here, where the runner's own traceback shows who made it."""
+    json.dumps(value, allow_nan=False)
+    return value

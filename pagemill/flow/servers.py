@@ -1,8 +1,10 @@
-"""Servers that do tasks: they register, say that they live, drain and are missed; and which of them takes a task."""
+"""Servers that do tasks: they are heard of, suspected, drained and missed; and which of them takes a task."""
 
 import datetime
+import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -10,6 +12,7 @@ from pagemill.flow.changes import record
 from pagemill.flow.database import clock
 from pagemill.flow.runner import Server
 from pagemill.flow.tables import processing_servers as table
+from pagemill.flow.tables import tasks
 
 BACKEND = "backend"  # the type of the queue's own processes
 WARMING, ACTIVE, DRAINING, EXPIRED, DEAD = "warming", "active", "draining", "expired", "dead"
@@ -52,6 +55,18 @@ class Load:
         return known, self.server.capabilities.get(known, False)
 
 
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """How a server is."""
+
+    server: Server
+    status: str  # warming, active, draining, or expired: it was not heard of and is about to be given up
+    is_suspected: bool  # it did not answer: it gets nothing before it is heard of again
+    last_heartbeat: datetime.datetime
+    current_pipelines: int  # as the server itself says
+    tasks: tuple[Work, ...]  # that it has
+
+
 def choose(task: Work, loads: Iterable[Load]) -> Load | None:
     """Return where a task goes: to a server that has its pipeline already, else to the one with least to do."""
 
@@ -75,6 +90,7 @@ def server_from(row: sa.Row[tuple[object, ...]]) -> Server:
         container_id=kept["container_id"],
         visual_cache_access=kept["visual_cache_access"],
         spec_name=kept["spec_name"],
+        models=kept["models"],
     )
 
 
@@ -92,20 +108,8 @@ def register(connection: sa.Connection, server: Server, status: str = ACTIVE) ->
     lock(connection)
     now = clock(connection)
     before = connection.execute(sa.select(table.c.status).where(table.c.id == server.id)).scalar()
-    columns = {
-        "server_type": server.server_type,
-        "spec_name": server.spec_name,
-        "container_id": server.container_id,
-        "status": status,
-        "capabilities": dict(server.capabilities),
-        "current_pipelines": 0,
-        "max_concurrent_pipelines": server.max_pipelines,
-        "max_concurrent_tasks": server.max_tasks,
-        "pipeline_coordination_url": server.url,
-        "visual_cache_access": server.visual_cache_access,
-        "last_heartbeat": now,
-        "updated_at": now,
-    }
+    heard = {"status": status, "current_pipelines": 0, "last_heartbeat": now, "suspected_at": None, "updated_at": now}
+    columns = {**_description(server), **heard}
     if before is None:
         connection.execute(table.insert().values({"id": server.id, "created_at": now, **columns}))
     else:
@@ -113,15 +117,50 @@ def register(connection: sa.Connection, server: Server, status: str = ACTIVE) ->
     record(connection, now, "registered", server_id=server.id, before=before, after=status)
 
 
-def heartbeat(connection: sa.Connection, server_id: str, current_pipelines: int = 0) -> bool:
-    """Note that a server lives.
+def _description(server: Server) -> dict[str, Any]:
+    return {
+        "server_type": server.server_type,
+        "spec_name": server.spec_name,
+        "container_id": server.container_id,
+        "capabilities": dict(server.capabilities),
+        "max_concurrent_pipelines": server.max_pipelines,
+        "max_concurrent_tasks": server.max_tasks,
+        "pipeline_coordination_url": server.url,
+        "visual_cache_access": server.visual_cache_access,
+        "models": dict(server.models),
+    }
 
-    Returns:
-        False if the server was given up meanwhile, or never was there: it has to register.
-    """
+
+class Heard(enum.Enum):
+    """What came of it that a server was heard of."""
+
+    AS_BEFORE = enum.auto()
+    CHANGED = enum.auto()  # it may get tasks now that it did not get before, or the other way round
+    UNKNOWN = enum.auto()  # it never registered, or was given up: it has to register
+
+
+def hear(connection: sa.Connection, server: Server, status: str, current_pipelines: int) -> Heard:
+    """Note that a server lives, and what it says of itself."""
+    row = connection.execute(sa.select(table).where(table.c.id == server.id, table.c.status.in_(ALIVE))).first()
+    if row is None:
+        return Heard.UNKNOWN
+    is_new = row.status != status or server_from(row) != server
+    if is_new:
+        lock(connection)
     now = clock(connection)
-    alive = table.update().where(table.c.id == server_id, table.c.status.in_(ALIVE))
-    return connection.execute(alive.values(last_heartbeat=now, current_pipelines=current_pipelines)).rowcount == 1
+    heard: dict[str, Any] = {"current_pipelines": current_pipelines, "last_heartbeat": now, "suspected_at": None}
+    news = {**_description(server), "status": status, "updated_at": now} if is_new else {}
+    alive = table.update().where(table.c.id == server.id, table.c.status.in_(ALIVE))
+    if connection.execute(alive.values({**news, **heard})).rowcount != 1:
+        return Heard.UNKNOWN
+    if row.status != status:
+        record(connection, now, "server", server_id=server.id, before=row.status, after=status)
+    return Heard.CHANGED if is_new or row.suspected_at else Heard.AS_BEFORE
+
+
+def suspect(connection: sa.Connection, server_id: str, now: datetime.datetime) -> None:
+    """Give a server that did not answer nothing more until it is heard of: it may be gone."""
+    connection.execute(table.update().where(table.c.id == server_id).values(suspected_at=now))
 
 
 def set_status(connection: sa.Connection, server_id: str, status: str, among: Iterable[str] = ALIVE) -> bool:
@@ -147,6 +186,39 @@ def live_servers(
 ) -> list[Server]:
     """Return the servers that may get tasks."""
     since = now - datetime.timedelta(seconds=timeout_seconds)
-    for_spec = sa.or_(table.c.spec_name.is_(None), table.c.spec_name == spec_name)
-    alive = sa.select(table).where(table.c.status == ACTIVE, table.c.last_heartbeat >= since, for_spec)
+    heard = table.c.status == ACTIVE, table.c.last_heartbeat >= since, table.c.suspected_at.is_(None)
+    alive = sa.select(table).where(*heard, _for_spec(spec_name))
     return [server_from(row) for row in connection.execute(alive.order_by(table.c.id))]
+
+
+def statuses(connection: sa.Connection, spec_name: str) -> list[ServerStatus]:
+    """Return how the servers are that there are, without those that were given up."""
+    there = sa.select(table).where(table.c.status != DEAD, _for_spec(spec_name)).order_by(table.c.id)
+    rows = connection.execute(there).all()
+    columns = tasks.c.server_id, tasks.c.pipeline_id, tasks.c.name, tasks.c.capability
+    work: dict[str, list[Work]] = {row.id: [] for row in rows}
+    for row in connection.execute(sa.select(*columns).where(tasks.c.server_id.in_(list(work)))):
+        work[row.server_id].append(Work(row.pipeline_id, row.name, row.capability))
+    return [
+        ServerStatus(
+            server=server_from(row),
+            status=row.status,
+            is_suspected=row.suspected_at is not None,
+            last_heartbeat=row.last_heartbeat,
+            current_pipelines=row.current_pipelines,
+            tasks=tuple(work[row.id]),
+        )
+        for row in rows
+    ]
+
+
+def model_of(connection: sa.Connection, spec_name: str, capability: str) -> str | None:
+    """Return the identity of a capability's model as it was last told, be it by a server that is gone by now."""
+    identity = table.c.models[capability].as_string()
+    told = sa.select(identity).where(identity.is_not(None), _for_spec(spec_name))
+    model: str | None = connection.execute(told.order_by(table.c.last_heartbeat.desc()).limit(1)).scalar()
+    return model
+
+
+def _for_spec(spec_name: str) -> sa.ColumnElement[bool]:
+    return sa.or_(table.c.spec_name.is_(None), table.c.spec_name == spec_name)

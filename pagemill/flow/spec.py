@@ -51,6 +51,13 @@ class PipelineSpec:
         """Return a task; raises KeyError when there is none of that name."""
         return {task.name: task for task in self.tasks}[name]
 
+    def all_needs(self) -> dict[str, frozenset[str]]:
+        """Return by task all that it needs, directly or through others."""
+        found: dict[str, frozenset[str]] = {}
+        for task in self.tasks:
+            found[task.name] = frozenset(task.needs).union(*(found[need] for need in task.needs))
+        return found
+
     def dependents(self, names: Iterable[str]) -> frozenset[str]:
         """Return the tasks that need one of these, directly or through others; not the tasks themselves."""
         found = frozenset(names)

@@ -36,35 +36,39 @@ _D, _F, _S, _C = TaskState.DONE, TaskState.FAILED, TaskState.SKIPPED, TaskState.
 FOLLOWS: Mapping[TaskState, frozenset[TaskState]] = {
     _Q: frozenset({_W, _R, _S, _C}),
     _W: frozenset({_R, _S, _C}),
-    _R: frozenset({_R, _A, _D, _F, _S, _C}),  # running again: another process took the task over
-    _A: frozenset({_R, _C}),
-    _D: frozenset(),
+    _R: frozenset({_R, _A, _Q, _D, _F, _S, _C}),  # again: another process took it over; queued: a need is lost
+    _A: frozenset({_R, _S, _C}),
+    _D: frozenset({_Q}),  # only if its result is lost, or is to be made anew
     _F: frozenset({_Q}),  # by a repair
     _S: frozenset({_Q}),
     _C: frozenset({_Q}),
 }
 WAITING = frozenset({_Q, _W, _A})
 ENDED = frozenset({_D, _F, _S, _C})
+BLOCKING = frozenset({_F, _S, _C})
 REPAIRABLE = frozenset({_F, _C})
 OVER = frozenset({PipelineState.DONE, PipelineState.PARTIAL, PipelineState.FAILED, PipelineState.CANCELLED})
 
 
 def startable(spec: PipelineSpec, states: Mapping[str, TaskState]) -> tuple[str, ...]:
-    """Return the tasks that wait for nothing but room: all that they need is done."""
+    """Return the tasks that wait for nothing but room: all that they need is done.
+
+    That is also what they need through others: it may be done anew after its result was lost, and they wait for it.
+    """
     return tuple(
-        task.name
-        for task in spec.tasks
-        if states[task.name] in WAITING and all(states[need] is TaskState.DONE for need in task.needs)
+        name
+        for name, needs in spec.all_needs().items()
+        if states[name] in WAITING and all(states[need] is TaskState.DONE for need in needs)
     )
 
 
 def blocked(spec: PipelineSpec, states: Mapping[str, TaskState]) -> tuple[str, ...]:
-    """Return the waiting tasks that will never start, since something that they need failed or was skipped."""
-    now = dict(states)
-    for task in spec.tasks:  # each comes after what it needs
-        if now[task.name] in WAITING and any(now[need] in (_F, _S) for need in task.needs):
-            now[task.name] = TaskState.SKIPPED
-    return tuple(task.name for task in spec.tasks if now[task.name] is not states[task.name])
+    """Return the waiting tasks that will never start, as something they need, be it through others, has no result."""
+    return tuple(
+        name
+        for name, needs in spec.all_needs().items()
+        if states[name] in WAITING and any(states[need] in BLOCKING for need in needs)
+    )
 
 
 def to_repair(spec: PipelineSpec, states: Mapping[str, TaskState], task: str | None = None) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ pipelines = sa.Table(
     sa.Column("spec_name", sa.String(255), nullable=False),
     sa.Column("spec", JSON, nullable=False),  # as it was when the pipeline was made
     sa.Column("document_sha256", sa.String(64), nullable=False),
+    sa.Column("document_name", sa.Text, nullable=False, server_default=""),
     sa.Column("parameters", JSON, nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),  # lower comes first
     sa.Column("state", sa.String(20), nullable=False),
@@ -114,7 +115,9 @@ processing_servers = sa.Table(
     sa.Column("max_concurrent_tasks", sa.Integer, nullable=False),
     sa.Column("pipeline_coordination_url", sa.String(255)),
     sa.Column("visual_cache_access", sa.Boolean, nullable=False),
+    sa.Column("models", JSON, nullable=False, server_default="{}"),  # capability: identity of its model
     sa.Column("last_heartbeat", Instant, nullable=False),
+    sa.Column("suspected_at", Instant),  # since it did not answer; it gets nothing until it is heard of
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
     sa.Index("processing_servers_by_status", "status", "last_heartbeat"),

@@ -2,17 +2,19 @@
 
 import datetime
 import time
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from pagemill.flow import servers
 from pagemill.flow.attempts import fail_open, hand_back
 from pagemill.flow.changes import OpenPipeline, record
 from pagemill.flow.database import Database, clock
 from pagemill.flow.durable import Durable
+from pagemill.flow.runner import Server
 from pagemill.flow.servers import ALIVE, BACKEND, DEAD, EXPIRED, lock, set_status
 from pagemill.flow.states import TaskState
-from pagemill.flow.tables import processing_servers as servers
-from pagemill.flow.tables import tasks
+from pagemill.flow.tables import processing_servers, tasks
 
 TAKEN_SECONDS = 5.0  # after that another one sees to a dead server, should whoever began that have died as well
 
@@ -25,18 +27,40 @@ def see_to_missing(database: Database, durable: Durable, timeout_seconds: float)
         return 0  # the database was away: nobody could be heard of
     taken = [each for each in missing if database.write(_take, each, timeout_seconds)]
     for server_id in taken:
-        give_up(database, durable, server_id, "its server was not heard of any more")
+        give_up(database, durable, server_id, "its server was not heard of any more", (EXPIRED,))
     return len(taken)
 
 
-def give_up(database: Database, durable: Durable, server_id: str, reason: str) -> None:
+def give_up(
+    database: Database, durable: Durable, server_id: str, reason: str, among: Iterable[str] = (*ALIVE, EXPIRED)
+) -> None:
     """Hand all that a server has to others, and forget about it.
 
     In this order it may be interrupted anywhere: until the end the server is there for another one to see to.
+
+    Args:
+        database: Where the server is.
+        durable: The queues of processes.
+        server_id: The server.
+        reason: Why.
+        among: The states that it may have in the end; in another one it was heard of meanwhile, and stays.
     """
     hand_all_back(database, server_id, reason)
     durable.adopt(server_id)
-    database.write(set_status, server_id, DEAD, (*ALIVE, EXPIRED))
+    database.write(set_status, server_id, DEAD, among)
+
+
+def hear(database: Database, server: Server, status: str, current_pipelines: int = 0) -> bool:
+    """Note that a server lives, and what it says of itself; one that is unknown or was given up registers with that.
+
+    Returns:
+        Whether that is news, so that there may be something to hand out.
+    """
+    heard = database.write(servers.hear, server, status, current_pipelines)
+    if heard is servers.Heard.UNKNOWN:
+        hand_all_back(database, server.id, "its server was given up")
+        database.write(servers.register, server, status)
+    return heard is not servers.Heard.AS_BEFORE
 
 
 def hand_all_back(database: Database, server_id: str, reason: str) -> None:
@@ -84,15 +108,17 @@ def _fail_if_late(connection: sa.Connection, pipeline_id: str, name: str) -> Non
 
 def _stale(now: datetime.datetime, timeout_seconds: float) -> sa.ColumnElement[bool]:
     taken_up = now - datetime.timedelta(seconds=TAKEN_SECONDS)
-    unheard = servers.c.last_heartbeat < now - datetime.timedelta(seconds=timeout_seconds)
-    abandoned = sa.and_(servers.c.status == EXPIRED, servers.c.updated_at < taken_up)
-    return sa.and_(unheard, sa.or_(servers.c.status.in_(ALIVE), abandoned))
+    unheard = processing_servers.c.last_heartbeat < now - datetime.timedelta(seconds=timeout_seconds)
+    abandoned = sa.and_(processing_servers.c.status == EXPIRED, processing_servers.c.updated_at < taken_up)
+    return sa.and_(unheard, sa.or_(processing_servers.c.status.in_(ALIVE), abandoned))
 
 
 def _missing(connection: sa.Connection, spec_name: str, timeout_seconds: float) -> list[str]:
-    ours = sa.or_(servers.c.server_type != BACKEND, servers.c.spec_name == spec_name)
+    ours = sa.or_(processing_servers.c.server_type != BACKEND, processing_servers.c.spec_name == spec_name)
     return list(
-        connection.execute(sa.select(servers.c.id).where(_stale(clock(connection), timeout_seconds), ours)).scalars()
+        connection.execute(
+            sa.select(processing_servers.c.id).where(_stale(clock(connection), timeout_seconds), ours)
+        ).scalars()
     )
 
 
@@ -100,8 +126,8 @@ def _take(connection: sa.Connection, server_id: str, timeout_seconds: float) -> 
     """Take it upon oneself to see to a server; only one process succeeds in that."""
     lock(connection)
     now = clock(connection)
-    this = sa.and_(servers.c.id == server_id, _stale(now, timeout_seconds))
-    if connection.execute(servers.update().where(this).values(status=EXPIRED, updated_at=now)).rowcount != 1:
+    this = sa.and_(processing_servers.c.id == server_id, _stale(now, timeout_seconds))
+    if connection.execute(processing_servers.update().where(this).values(status=EXPIRED, updated_at=now)).rowcount != 1:
         return False
     record(connection, now, "server", server_id=server_id, after=EXPIRED)
     return True

@@ -5,15 +5,18 @@ import threading
 import time
 from collections.abc import Callable
 
+import sqlalchemy as sa
+
 from pagemill.flow import attempts, servers, watchdog
 from pagemill.flow.attempts import Attempt
 from pagemill.flow.changes import canonical
 from pagemill.flow.database import Database
 from pagemill.flow.dispatch import Dispatcher
 from pagemill.flow.durable import Durable
-from pagemill.flow.runner import Runner, Server, ServerLost, Skip, Superseded
+from pagemill.flow.runner import NeedLost, Runner, Server, ServerLost, Skip, Superseded, TaskFailed
 
 LEAST_PROGRESS = 0.01  # of a task; less is not worth a write
+LONGEST_SILENCE_SECONDS = 5.0  # then it is asked all the same whether the attempt still counts
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +38,7 @@ class Worker:
         self._dispatch = dispatch
         self._runner = runner
         self._server = server
+        self._status = servers.ACTIVE
         self._timeout_seconds = timeout_seconds
         self._tick_seconds = tick_seconds
         self._stopping = threading.Event()
@@ -48,7 +52,7 @@ class Worker:
     def start(self, at_once: int) -> None:
         """Take up tasks, `at_once` at a time."""
         self._durable.launch(self._server.id, self.carry_out, at_once)
-        self._database.write(servers.register, self._server)
+        watchdog.hear(self._database, self._server, self._status)
         self._last_beat = time.monotonic()
         for thread in self._threads:
             thread.start()
@@ -56,11 +60,12 @@ class Worker:
 
     def stop(self, grace_seconds: int) -> None:
         """Take up nothing more; what still runs after a while is handed to others."""
-        self._database.write(servers.set_status, self._server.id, servers.DRAINING)
+        self._status = servers.DRAINING
+        self._live()
+        self._durable.stop(self._server.id, grace_seconds)  # who still has something to do is heard of meanwhile
         self._stopping.set()
         for thread in self._threads:
             thread.join()
-        self._durable.stop(self._server.id, grace_seconds)
         watchdog.give_up(self._database, self._durable, self._server.id, "its process ended")
 
     def carry_out(self, pipeline_id: str, name: str, run: int) -> None:
@@ -71,7 +76,11 @@ class Worker:
         """
         attempt = self._database.write(attempts.begin, pipeline_id, name, run, self._server.id)
         if attempt is not None:
-            self._conclude(attempt)
+            try:
+                self._conclude(attempt)
+            except (sa.exc.DataError, UnicodeError) as error:  # NUL in a text, half a character
+                _log.warning("what %s answered cannot be kept: %s", attempt.task.key, type(error).__name__)
+                self._database.write(attempts.fail, attempt, "its answer has characters that no database takes")
         self._dispatch()
 
     def _conclude(self, attempt: Attempt) -> None:
@@ -83,9 +92,14 @@ class Worker:
         except Superseded:
             return
         except Skip as skipped:
-            self._database.write(attempts.skip, attempt, str(skipped))
+            self._database.write(attempts.skip, attempt, str(skipped), skipped.result)
         except ServerLost as lost:
             self._database.write(attempts.lose, attempt, str(lost))
+        except NeedLost as lost:
+            self._database.write(attempts.lose_need, attempt, lost.task_name)
+        except TaskFailed as failed:
+            _log.warning("%s failed: %s", attempt.task.key, failed)
+            self._database.write(attempts.fail, attempt, str(failed), failed.retry, failed.detail)
         except Exception as error:
             _log.warning("%s failed", attempt.task.key, exc_info=True)
             self._database.write(attempts.fail, attempt, f"{type(error).__name__}: {error}")
@@ -100,9 +114,7 @@ class Worker:
                 _log.exception("a look at servers and tasks failed; the next one follows")
 
     def _live(self) -> None:
-        if not self._database.write(servers.heartbeat, self._server.id):
-            watchdog.hand_all_back(self._database, self._server.id, "its process was held to be dead")
-            self._database.write(servers.register, self._server)
+        watchdog.hear(self._database, self._server, self._status)
         now = time.monotonic()
         if self._is_deaf(now):
             self._judges_from = now + self._timeout_seconds
@@ -127,12 +139,15 @@ class _Progress:
         self._database = database
         self._attempt = attempt
         self._last = 0.0
+        self._told = time.monotonic()
         self._lock = threading.Lock()
 
     def __call__(self, share: float) -> None:
         with self._lock:
-            if not (share >= self._last + LEAST_PROGRESS or share >= 1 > self._last):
+            now = time.monotonic()
+            is_news = share >= self._last + LEAST_PROGRESS or share >= 1 > self._last
+            if not is_news and now < self._told + LONGEST_SILENCE_SECONDS:
                 return
-            self._last = share
+            self._last, self._told = max(share, self._last), now
         if not self._database.write(attempts.report, self._attempt, share):
             raise Superseded(self._attempt.task.key)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from pagemill.errors import UserError
 from pagemill.flow.queue import Queue
-from pagemill.flow.runner import ServerLost, Skip, Superseded
+from pagemill.flow.runner import NeedLost, ServerLost, Skip, Superseded, TaskFailed
 from pagemill.flow.spec import PipelineSpec, TaskSpec
 from pagemill.flow.states import PipelineState, TaskState
 from tests.flow_databases import flow_database, sqlite_database
@@ -103,6 +105,29 @@ def test_cancelling_stops_a_runner_where_it_reports_and_its_answer_counts_no_mor
     assert stopped == ["grind"]
 
 
+def test_cancelling_stops_a_runner_that_gets_no_further(url, runner, monkeypatch):
+    monkeypatch.setattr("pagemill.flow.worker.LONGEST_SILENCE_SECONDS", 0.05)
+    reached, stopped = threading.Event(), threading.Event()
+
+    def grind(task, report_progress):
+        reached.set()
+        end = time.monotonic() + PATIENCE_SECONDS
+        try:
+            while time.monotonic() < end:
+                report_progress(0.5)
+                time.sleep(0.01)
+        except Superseded:
+            stopped.set()
+            raise
+
+    runner.deeds["grind"] = grind
+    with queue_of(url, runner) as queue:
+        pipeline = queue.add_pipeline("a" * 64)
+        assert reached.wait(PATIENCE_SECONDS)
+        queue.cancel(pipeline)
+        assert stopped.wait(PATIENCE_SECONDS)
+
+
 def test_limits_hold_and_the_urgent_comes_first(url, runner):
     first = Holding()
     runner.deeds["only"] = lambda task, report: None if first.reached.is_set() else first(task, report)
@@ -137,13 +162,45 @@ def test_skips_lost_containers_and_results_that_are_none(url, runner):
     assert lost == ["heat"]
 
 
-def test_a_result_that_is_no_json_is_a_failure(url, runner):
-    runner.run = lambda *_: {"moment": object()}
+def test_a_runner_says_what_is_lost_and_what_another_attempt_is_of_no_use_for(url, runner):
+    runner.deeds["bake"] = Failing(NeedLost("grind"), times=1)
+    runner.deeds["count"] = Failing(TaskFailed("crumbs are uncountable", retry=False, detail={"crumbs": "many"}))
+    with queue_of(url, runner) as queue:
+        pipeline = queue.add_pipeline("a" * 64, document_name="Bread.pdf", known={"heat": {"of": "heat"}})
+        status = end_of(queue, pipeline)
+        failed = [event.detail for event in queue.events(pipeline) if event.kind == "failed"]
+        assert runner.runs() == {"grind": 2, "knead": 1, "bake": 2, "count": 1}
+        assert set(queue.hand_offs(pipeline)) == {"knead", "bake", "count"}
+        runner.deeds.clear()
+        assert queue.redo(pipeline, ["knead"], "the dough was wanted anew") == ("knead",)
+        assert end_of(queue, pipeline).state is PipelineState.PARTIAL
+    assert (status.document_name, status.state, status.tasks[1].state) == (
+        "Bread.pdf",
+        PipelineState.PARTIAL,
+        TaskState.DONE,
+    )
+    assert failed == [{"crumbs": "many", "failures": 1, "reason": "crumbs are uncountable"}]
+    assert runner.runs()["knead"] == 2
+
+
+def test_what_is_no_json_fails_where_it_is_said():
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        TaskFailed("too dry", detail={"moment": object()})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Skip("nothing to do", {"crumbs": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason"),
+    [("sqlite", object(), "not JSON serializable"), ("postgresql", "a\x00b", "characters that no database takes")],
+)
+def test_a_result_that_cannot_be_kept_is_a_failure(kind, value, reason, tmp_path, runner):
+    runner.run = lambda *_: {"value": value}
     spec = PipelineSpec("single", (TaskSpec("only", attempts=1),))
-    with queue_of(url, runner, spec) as queue:
+    with queue_of(flow_database(kind, tmp_path), runner, spec) as queue:
         status = end_of(queue, queue.add_pipeline("a" * 64))
     assert status.state is PipelineState.FAILED
-    assert "not JSON serializable" in status.tasks[0].reason
+    assert reason in status.tasks[0].reason
 
 
 def test_tasks_wait_for_containers_and_leave_those_that_fall_silent(url, runner):
@@ -153,19 +210,41 @@ def test_tasks_wait_for_containers_and_leave_those_that_fall_silent(url, runner)
     with queue_of(url, runner, spec, capabilities={}, heartbeat_timeout_seconds=1.0) as queue:
         pipeline = queue.add_pipeline("a" * 64)
         assert queue.status(pipeline).tasks[0].state is TaskState.WARMING
-        queue.register(container("first", "oven"))
+        first, second = container("first", "oven"), container("second", "oven")
+        queue.hear(first, "active")
         assert baking.reached.wait(PATIENCE_SECONDS)
-        queue.register(container("second", "oven"), warming=True)
-        while queue.heartbeat("second") and queue.heartbeat("first") and not baking.go.wait(0.1):
-            if queue.status(pipeline).tasks[0].share >= 0.5:
-                break
+        while queue.status(pipeline).tasks[0].share < 0.5:
+            queue.hear(first, "active")
+            queue.hear(second, "warming")
         while queue.status(pipeline).tasks[0].state is TaskState.RUNNING:  # first is silent from now on
-            queue.heartbeat("second")
-        assert queue.activate("second")
+            queue.hear(second, "warming")
+        queue.hear(second, "active")
         assert end_of(queue, pipeline).state is PipelineState.DONE
         baking.go.set()
-        assert not queue.heartbeat("first")
+        assert [each.server.id for each in queue.servers() if each.server.server_type == "container"] == ["second"]
     assert [line["server"] for line in runner.lines()] == ["first", "second"]
+
+
+def test_a_container_that_died_is_tried_once_though_it_seems_alive(url, runner):
+    spec = PipelineSpec("single", (TaskSpec("only", capability="oven"),))
+
+    def bake(task, report_progress):
+        if task.server.id == "dead":
+            raise ServerLost("connection refused")
+
+    runner.deeds["only"] = bake
+    with queue_of(url, runner, spec, capabilities={}) as queue:
+        queue.hear(container("dead", "oven"), "active")
+        pipeline = queue.add_pipeline("a" * 64)
+        while queue.status(pipeline).tasks[0].state is not TaskState.RETRYING:
+            assert not queue.status(pipeline).is_over
+        for _ in range(20):  # ticks and hand-outs that find nobody
+            queue.dismiss("nobody")
+        queue.hear(container("second", "oven"), "active")
+        assert end_of(queue, pipeline).state is PipelineState.DONE
+        queue.dismiss("second")
+        assert queue.model_of("oven") is None
+    assert [line["server"] for line in runner.lines()] == ["dead", "second"]
 
 
 def test_a_queue_without_a_runner_adds_and_reads_and_says_what_is_not_there(url):

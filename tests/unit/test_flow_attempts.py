@@ -2,27 +2,18 @@
 
 import pytest
 
-from pagemill.flow import servers, watchdog
-from pagemill.flow.attempts import MOST_LOSSES, retry_delay
-from pagemill.flow.servers import DRAINING, WARMING, Load, Work, choose
+from pagemill.flow import watchdog
+from pagemill.flow.attempts import MOST_LOSSES, loss_delay, retry_delay
 from pagemill.flow.spec import PipelineSpec, TaskSpec
 from pagemill.flow.states import PipelineState, TaskState
 from tests.flow_databases import flow_database, sqlite_database
-from tests.flow_desk import BAKER, TIMEOUT_SECONDS, Desk, container
+from tests.flow_desk import BAKER, Desk
 from tests.flow_specs import BREAD
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def desk(request, tmp_path):
     made = Desk(flow_database(request.param, tmp_path), BREAD, BAKER)
-    yield made
-    made.database.close()
-
-
-@pytest.fixture
-def empty(tmp_path):
-    """A desk without a server."""
-    made = Desk(sqlite_database(tmp_path), BREAD)
     yield made
     made.database.close()
 
@@ -83,6 +74,7 @@ def test_what_was_handed_out_anew_cannot_be_begun_by_the_old_hand(desk):
     attempt = desk.start(pipeline, "grind")
     given = desk.given[pipeline, "grind"]
     desk.lose(attempt)
+    desk.hear(BAKER)
     assert desk.begin(given) is None
     desk.start(pipeline, "grind")
     again = desk.given[pipeline, "grind"]
@@ -160,6 +152,13 @@ def test_a_runner_that_finds_nothing_to_do_skips_what_needs_it_too(desk):
     }
 
 
+def test_a_skipped_task_may_leave_a_result(desk):
+    pipeline = desk.add("flour")
+    desk.skip(desk.start(pipeline, "grind"), flour="from the shelf")
+    assert desk.results(pipeline) == {"grind": {"flour": "from the shelf"}}
+    assert desk.task(pipeline, "knead").state is TaskState.SKIPPED
+
+
 def test_cancelling_ends_all_that_has_not_ended_and_a_repair_takes_it_up_again(desk):
     pipeline = desk.add("flour")
     given = {each.name: each for each in desk.hand_out()}
@@ -173,6 +172,15 @@ def test_cancelling_ends_all_that_has_not_ended_and_a_repair_takes_it_up_again(d
     assert set(desk.repair(pipeline)) == {"heat", "knead", "bake", "count"}
     assert set(desk.work_off()) == {"heat", "knead", "bake", "count"}
     assert desk.status(pipeline).state is PipelineState.DONE
+
+
+def test_a_repair_of_what_needs_cancelled_tasks_gets_no_further_than_them(desk):
+    pipeline = desk.add("flour")
+    desk.cancel(pipeline)
+    assert desk.repair(pipeline, "bake") == ("bake",)
+    assert desk.task(pipeline, "bake").reason == "needs knead, heat, cancelled"
+    assert desk.status(pipeline).state is PipelineState.CANCELLED
+    assert len(desk.repair(pipeline)) == 5
 
 
 def test_progress_does_not_go_back_when_a_task_starts_anew(desk):
@@ -194,11 +202,41 @@ def test_losing_processes_is_no_failure_but_there_is_an_end_to_it(desk):
         attempt = desk.start(pipeline, "grind")
         assert attempt.task.attempt == 1
         desk.lose(attempt)
+        desk.hear(BAKER)
+        desk.let_delays_pass()
     attempt = desk.start(pipeline, "grind")
     given = desk.given[pipeline, "grind"]
     assert desk.begin(given) is None  # another process takes over, and that is one too many
     assert desk.task(pipeline, "grind").state is TaskState.FAILED
-    assert "processes went away" in desk.task(pipeline, "grind").reason
+    assert "lost 11 times" in desk.task(pipeline, "grind").reason
+
+
+def test_after_a_loss_a_task_is_handed_out_at_once_and_after_more_of_them_ever_later():
+    assert [loss_delay(losses) for losses in range(1, MOST_LOSSES + 1)] == [0, 0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_failed_attempt_may_say_more_and_that_another_one_is_of_no_use(desk):
+    pipeline = desk.add("flour")
+    attempt = desk.start(pipeline, "grind")
+    assert (attempt.task.attempt, attempt.task.attempts) == (1, 3)
+    desk.fail(attempt, "too dry", detail={"raw": ["dust"]})
+    assert desk.task(pipeline, "grind").state is TaskState.RETRYING
+    desk.fail(desk.start(pipeline, "grind"), "no grain", retry=False, detail={"raw": ["stones"], "reason": "unsaid"})
+    assert desk.task(pipeline, "grind").state is TaskState.FAILED
+    told = [event.detail for event in desk.events(pipeline) if event.task == "grind" and event.before == "running"]
+    assert [(each["reason"], each["raw"], each["failures"]) for each in told] == [
+        ("too dry", ["dust"], 1),
+        ("no grain", ["stones"], 2),
+    ]
+
+
+def test_a_failed_attempt_at_all_of_its_share_is_no_reason_to_hold_the_rest_for_done(desk):
+    pipeline = desk.add("flour")
+    attempt = desk.start(pipeline, "grind")
+    desk.report(attempt, 1.0)
+    desk.fail(attempt, retry=False)
+    assert desk.task(pipeline, "knead").reason == "needs grind, which failed"
+    assert desk.task(pipeline, "knead").share == 0
 
 
 def test_an_attempt_beyond_its_time_limit_fails(desk):
@@ -218,110 +256,3 @@ def test_a_task_that_was_handed_out_but_not_begun_is_handed_out_anew(desk):
     assert watchdog.see_to_overdue(desk.database, "bread") == 1
     assert desk.start(pipeline, "grind").task.attempt == 1
     assert desk.begin(first) is None
-
-
-def test_the_most_urgent_pipeline_comes_first_and_then_the_oldest(empty):
-    empty.register(container("small", "mill", max_tasks=1))
-    later, old, new, urgent = (
-        empty.add(name, priority) for name, priority in (("d", 5), ("c", 0), ("b", 0), ("a", -5))
-    )
-    order = []
-    while given := empty.hand_out():
-        order += [each.pipeline_id for each in given if each.name == "grind"]
-        for each in given:
-            empty.finish(empty.begin(each))
-    assert order == [urgent, old, new, later]
-
-
-def test_tasks_wait_for_a_container_that_can_do_them(empty):
-    pipeline = empty.add("flour")
-    empty.register(container("oven-1", "oven"))
-    assert [each.name for each in empty.hand_out()] == ["heat"]
-    assert empty.task(pipeline, "grind").state is TaskState.WARMING
-    assert empty.status(pipeline).state is PipelineState.QUEUED
-    empty.register(container("mill-1", "mill"))
-    assert [each.name for each in empty.hand_out()] == ["grind"]
-
-
-def test_containers_that_warm_up_drain_or_are_silent_get_nothing(empty):
-    empty.database.write(servers.register, container("warming", "mill"), WARMING)
-    empty.register(container("draining", "mill"))
-    empty.database.write(servers.set_status, "draining", DRAINING)
-    empty.register(container("silent", "mill"))
-    empty.silence("silent")
-    empty.add("flour")
-    assert empty.hand_out() == []
-    empty.register(container("alive", "mill"))
-    assert [each.server.id for each in empty.hand_out()] == ["alive"]
-
-
-def test_a_container_has_room_for_so_many_pipelines_and_tasks():
-    one = Load(container("one", "mill", max_pipelines=2, max_tasks=3))
-    for pipeline in ("a", "b"):
-        assert one.has_room(Work(pipeline, "grind", "mill"))
-        one.work.append(Work(pipeline, "grind", "mill"))
-    assert not one.has_room(Work("c", "grind", "mill"))
-    assert one.has_room(Work("a", "knead", "mill"))
-    one.work.append(Work("a", "knead", "mill"))
-    assert not one.has_room(Work("b", "knead", "mill"))
-    assert not Load(container("other", "oven")).has_room(Work("a", "grind", "mill"))
-
-
-def test_a_container_may_name_tasks_or_capabilities_and_how_many_at_a_time():
-    load = Load(container("picky", able={"mill": 1, "knead": False, "heat": True}))
-    assert load.has_room(Work("a", "grind", "mill"))
-    assert not load.has_room(Work("a", "knead", "mill"))
-    assert load.has_room(Work("a", "heat", "oven"))
-    load.work.append(Work("a", "grind", "mill"))
-    assert not load.has_room(Work("b", "grind", "mill"))
-
-
-def test_a_task_goes_where_its_pipeline_is_and_else_where_there_is_least_to_do():
-    idle, busy = Load(container("idle", "mill")), Load(container("busy", "mill"))
-    busy.work.append(Work("a", "grind", "mill"))
-    assert choose(Work("a", "knead", "mill"), [idle, busy]) is busy
-    assert choose(Work("b", "grind", "mill"), [busy, idle]) is idle
-    assert choose(Work("b", "grind", "mill"), []) is None
-
-
-class Adopting:
-    """Stands for the queues of processes, where there are none to adopt from."""
-
-    spec_name = "bread"
-
-    def __init__(self):
-        self.adopted = []
-
-    def adopt(self, executor_id):
-        self.adopted.append(executor_id)
-
-
-def test_tasks_of_a_container_that_is_not_heard_of_go_to_another(desk):
-    pipeline = desk.add("flour")
-    attempt = desk.start(pipeline, "grind")
-    given = desk.given[pipeline, "grind"]
-    desk.silence("baker")
-    durable = Adopting()
-    assert watchdog.see_to_missing(desk.database, durable, TIMEOUT_SECONDS) == 1
-    assert watchdog.see_to_missing(desk.database, durable, TIMEOUT_SECONDS) == 0
-    assert durable.adopted == ["baker"]
-    assert desk.task(pipeline, "grind").state is TaskState.RETRYING
-    assert not desk.database.write(servers.heartbeat, "baker")  # it has to register
-    desk.register(container("second", "mill", "oven"))
-    assert {each.server.id for each in desk.hand_out()} == {"second"}
-    assert not desk.finish(attempt)  # the zombie's
-    assert desk.begin(given) is None
-
-
-def test_a_dead_server_is_seen_to_again_if_who_saw_to_it_died(desk, monkeypatch):
-    desk.silence("baker")
-
-    class Dying(Adopting):
-        def adopt(self, executor_id):
-            raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        watchdog.see_to_missing(desk.database, Dying(), TIMEOUT_SECONDS)
-    assert watchdog.see_to_missing(desk.database, Adopting(), TIMEOUT_SECONDS) == 0  # it has been taken
-    monkeypatch.setattr(watchdog, "TAKEN_SECONDS", -1.0)
-    assert watchdog.see_to_missing(desk.database, Adopting(), TIMEOUT_SECONDS) == 1

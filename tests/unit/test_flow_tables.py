@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 
 from pagemill.flow import visual_cache as visual_cache_index
 from pagemill.flow.database import VERSION_TABLE, Database, clock
-from pagemill.flow.tables import METADATA, visual_cache
+from pagemill.flow.tables import METADATA, processing_servers, visual_cache
 from tests.flow_databases import postgres
 
 
@@ -37,6 +37,21 @@ def test_migrating_again_changes_nothing(database):
     database.migrate()
     database.migrate()
     assert database.read(differences) == []
+
+
+def test_what_is_in_a_database_stays_when_it_is_brought_up_to_date(database):
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    row = {"id": "old", "server_type": "container", "status": "active", "capabilities": "{}", "at": now}
+    insert = (
+        "insert into processing_servers (id, server_type, status, capabilities, current_pipelines,"
+        " max_concurrent_pipelines, max_concurrent_tasks, visual_cache_access, last_heartbeat, created_at, updated_at)"
+        " values (:id, :server_type, :status, :capabilities, 0, 3, 8, false, :at, :at, :at)"
+    )
+    database.migrate("0001")
+    database.write(lambda connection: connection.execute(sa.text(insert), row))
+    database.migrate()
+    kept = database.read(lambda connection: connection.execute(sa.select(processing_servers)).one())
+    assert (kept.id, kept.models, kept.suspected_at) == ("old", {}, None)
 
 
 def test_several_may_migrate_at_once(database):
