@@ -28,24 +28,23 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from types import FrameType
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
+from pagemill.draining import DrainingServer
 from pagemill.errors import UserError
+from pagemill.logs import configure_log
 from pagemill.ocr.serving.answers import Answerer, Fetching, Prediction
 from pagemill.ocr.serving.config import config_of
 from pagemill.ocr.serving.instance import Kit
 from pagemill.ocr.serving.kits import kits_for
 from pagemill.ocr.serving.metrics import Metrics
 from pagemill.ocr.serving.pool import Instances
-from pagemill.ocr.serving.service import JsonLines, Refused, Service, Visit
+from pagemill.ocr.serving.service import Refused, Service, Visit
 from pagemill.ocr.serving.settings import METRICS_ROUTE, Settings
 
-KEEP_ALIVE_SECONDS = 620  # longer than Google's load balancers keep an idle connection, so that they close it
 CLIENT_CLOSED_REQUEST = 499  # nobody sees it but the log
 
 log = logging.getLogger("pagemill")
@@ -62,14 +61,6 @@ def main() -> None:
     except UserError as mistake:
         sys.stderr.write(f"pagemill: {mistake}\n")
         raise SystemExit(2) from None
-
-
-def configure_log() -> None:
-    """Log to stderr, an object a line."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("pagemill").setLevel(logging.INFO)
 
 
 def run(settings: Settings, kits: Callable[[Settings, Path], list[Kit]]) -> int:
@@ -100,51 +91,17 @@ async def _serve(settings: Settings, kits: list[Kit], folder: Path) -> int:
         contextlib.closing(Answerer(instances, config, fetching, folder)) as answerer,
     ):
         service = Service(settings, instances, answerer, Metrics(instances))
-        server = _Server(settings, service)
+        server = DrainingServer(
+            create_app(service),
+            service.drain,
+            host="0.0.0.0",  # noqa: S104  # a container is reached from outside
+            port=settings.port,
+        )
         mistake.add_done_callback(lambda _: server.stop())
         await server.serve()
         if mistake.done():
             raise mistake.result()
         return 0 if server.ended_well else 1
-
-
-class _Server(uvicorn.Server):
-    """A server that answers what it has taken on before it goes, and says so meanwhile to who asks for its health."""
-
-    def __init__(self, settings: Settings, service: Service) -> None:
-        config = uvicorn.Config(
-            create_app(service),
-            host="0.0.0.0",  # noqa: S104  # a container is reached from outside
-            port=settings.port,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        )
-        super().__init__(config)
-        self.service = service
-        self.loop = asyncio.get_running_loop()
-        self.draining: asyncio.Task[None] | None = None
-        self.ended_well = True
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain at the first signal; go at once at the second."""
-        self.loop.call_soon_threadsafe(self._begin_to_drain)
-
-    def _begin_to_drain(self) -> None:
-        if self.draining is None:
-            self.draining = asyncio.create_task(self._drain())
-        else:
-            self.stop()
-
-    def stop(self) -> None:
-        """Go at once."""
-        self.should_exit = self.force_exit = True
-
-    async def _drain(self) -> None:
-        self.ended_well = await self.service.drain()
-        self.should_exit = True
 
 
 def create_app(service: Service) -> FastAPI:

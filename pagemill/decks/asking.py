@@ -68,7 +68,9 @@ class Model(Protocol):
     `identity` names it and all that its answers depend on, for cache keys: two models of one identity answer alike.
     """
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Its name, and what else decides its answers."""
 
     def ask(self, question: Question[AnswerT]) -> Answer[AnswerT]:
         """Ask, check the answer against its schema, and ask once more if it is not of that form.

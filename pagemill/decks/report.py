@@ -105,7 +105,7 @@ def markdown(review: Review) -> str:
 def facts_of(review: Review) -> dict[str, Any]:
     """Return what both forms of a report tell."""
     costs = [Cost.of(title, result.calls) for title, result in _by_title(review)]
-    costs += [Cost.of(f"{TITLES[each.task]}, in vain", each.calls) for each in review.troubles if each.calls]
+    costs += _costs_in_vain(review)
     extractions = review.extractions
     return {
         "review": review,
@@ -119,6 +119,14 @@ def facts_of(review: Review) -> dict[str, Any]:
         "tokens": sum(cost.tokens_in + cost.tokens_out for cost in costs),
         "version": __version__,
     }
+
+
+def _costs_in_vain(review: Review) -> list[Cost]:
+    """Sum up what was asked without a result, by stage."""
+    vain = dict(review.in_vain)
+    for trouble in review.troubles:
+        vain[trouble.task] = (*vain.get(trouble.task, ()), *trouble.calls)
+    return [Cost.of(f"{TITLES[task]}, in vain", calls) for task, calls in vain.items() if calls]
 
 
 def _by_title(review: Review) -> list[tuple[str, Result]]:

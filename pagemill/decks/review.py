@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from pydantic import Field
+
 from pagemill.decks.asking import AskingFailed, BadAnswer, Call, Context
 from pagemill.decks.extractions import DeckExtractions
 from pagemill.decks.feedback import DeckFeedback
@@ -40,6 +42,7 @@ class Review(Record):
     extractions: DeckExtractions | None = None
     specialists: tuple[SpecializedAnalysis, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    in_vain: dict[str, tuple[Call, ...]] = Field(default_factory=dict)  # of attempts before the last, by task
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -50,8 +53,8 @@ class Review(Record):
     @property
     def calls(self) -> tuple[Call, ...]:
         """Every call of a model that it took, also in vain."""
-        spent = [result.calls for result in self.results] + [trouble.calls for trouble in self.troubles]
-        return tuple(itertools.chain.from_iterable(spent))
+        made, failed = (each.calls for each in self.results), (each.calls for each in self.troubles)
+        return tuple(itertools.chain(*made, *failed, *self.in_vain.values()))
 
     @property
     def content_digest(self) -> str:
@@ -82,7 +85,13 @@ def review(deck: Deck, context: Context, parameters: Parameters | None = None) -
     return assemble_review(deck, run.outputs, context.store, run.troubles)
 
 
-def assemble_review(deck: Deck, outputs: Mapping[str, str], store: Store, troubles: Iterable[Trouble] = ()) -> Review:
+def assemble_review(
+    deck: Deck,
+    outputs: Mapping[str, str],
+    store: Store,
+    troubles: Iterable[Trouble] = (),
+    in_vain: Mapping[str, tuple[Call, ...]] | None = None,
+) -> Review:
     """Return a review from what its tasks left in the store.
 
     Args:
@@ -90,6 +99,7 @@ def assemble_review(deck: Deck, outputs: Mapping[str, str], store: Store, troubl
         outputs: Names in the store of results, by task; as many as there are.
         store: Where they lie.
         troubles: Of the tasks that have none.
+        in_vain: Calls of attempts before the last, by task.
 
     A result that is not in the store any more is one more trouble.
     """
@@ -115,6 +125,7 @@ def assemble_review(deck: Deck, outputs: Mapping[str, str], store: Store, troubl
         extractions=extractions,
         specialists=tuple(each for each in specialists if each is not None),
         troubles=tuple(found),
+        in_vain=dict(in_vain or {}),
     )
 
 

@@ -27,6 +27,7 @@ PIPELINE_HEADER = "Pagemill-Pipeline"  # of which pipeline a task is
 STREAM_TYPE = "application/x-ndjson"  # asked for by Accept: news of a task, one a line, the last one its end
 NEWS_SECONDS = 1.0  # at least so often there is a line
 HEARTBEAT_SECONDS = 1.0
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # reached without a proxy, whatever the environment says
 
 
 class ErrorKind(enum.StrEnum):
@@ -34,6 +35,7 @@ class ErrorKind(enum.StrEnum):
 
     UNAUTHORIZED = "unauthorized"  # 401
     NOT_FOUND = "not_found"  # 404
+    NOT_ALLOWED = "not_allowed"  # 405
     RESULT_LOST = "result_lost"  # 409: `lost` is not in the store, the task that made it has to run again
     TOO_LARGE = "too_large"  # 413
     INVALID = "invalid"  # 422: the request is not understood
@@ -44,6 +46,23 @@ class ErrorKind(enum.StrEnum):
     BAD_ANSWER = "bad_answer"  # 502: the model's answer is of no use
     MODEL_UNAVAILABLE = "model_unavailable"  # 503: the model does not answer, or not yet
     DRAINING = "draining"  # 503: the server is ending
+
+
+STATUSES = {
+    ErrorKind.UNAUTHORIZED: 401,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.NOT_ALLOWED: 405,
+    ErrorKind.RESULT_LOST: 409,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.INVALID: 422,
+    ErrorKind.REFUSED: 422,
+    ErrorKind.BUSY: 429,
+    ErrorKind.CANCELLED: 499,
+    ErrorKind.INTERNAL: 500,
+    ErrorKind.BAD_ANSWER: 502,
+    ErrorKind.MODEL_UNAVAILABLE: 503,
+    ErrorKind.DRAINING: 503,
+}
 
 
 class Problem(Record):
@@ -80,16 +99,21 @@ class Failed(Record):
 News = Annotated[Progress | Done | Failed, Field(discriminator="kind")]
 
 
+Name = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Limit = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
 class ServerReport(Record):
     """What a container says of itself, again and again: it is registration, heartbeat and draining in one."""
 
-    server_type: str  # vision_container or text_container
-    url: str  # at which the backend reaches it
+    server_type: Annotated[str, Field(pattern=r"^[a-z_]{1,50}$")]  # vision_container or text_container
+    url: Annotated[str, Field(max_length=255, pattern=r"^https?://[^\x00-\x20\x7f]+$")]  # where the backend reaches it
     state: Literal["warming", "active", "draining"]
-    capabilities: dict[str, bool | int]  # true, or how many tasks at a time
-    container_id: str = ""  # by which its host knows it
-    max_pipelines: int = Field(default=3, ge=1)
-    max_tasks: int = Field(default=2, ge=1)
-    current_pipelines: int = Field(default=0, ge=0)
-    current_tasks: int = Field(default=0, ge=0)
-    models: dict[str, str] = Field(default_factory=dict)  # the model's identity, by capability
+    capabilities: dict[Name, bool | Count]  # true, or how many tasks at a time
+    container_id: Name = ""  # by which its host knows it
+    max_pipelines: Limit = 3
+    max_tasks: Limit = 2
+    current_pipelines: Count = 0
+    current_tasks: Count = 0
+    models: dict[Name, Name] = Field(default_factory=dict)  # the model's identity, by capability

@@ -4,7 +4,6 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import json
 import logging
 import math
 import time
@@ -177,14 +176,3 @@ class Service:
         for task in late:
             task.cancel()
         return not late
-
-
-class JsonLines(logging.Formatter):
-    """Log lines as Cloud Logging reads them: an object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON."""
-        line = {"severity": record.levelname, "message": record.getMessage(), **getattr(record, "fields", {})}
-        if record.exc_info:
-            line["message"] += "\n" + self.formatException(record.exc_info)
-        return json.dumps(line)

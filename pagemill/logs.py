@@ -1,0 +1,23 @@
+"""Logs of servers: to stderr, an object of JSON a line, as Cloud Logging and other collectors read them."""
+
+import json
+import logging
+
+
+class JsonLines(logging.Formatter):
+    """Writes a record as one line of JSON, with what `extra={"fields": {...}}` adds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {"severity": record.levelname, "message": record.getMessage(), **getattr(record, "fields", {})}
+        if record.exc_info:
+            line["message"] += "\n" + self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure_log() -> None:
+    """Log what pagemill says from INFO on, and what others say from WARNING on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("pagemill").setLevel(logging.INFO)

@@ -1,0 +1,144 @@
+"""The backend: the queue and its web server, in a thread of some process or as a process of its own."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+from pagemill.draining import listening
+from pagemill.errors import UserError
+from pagemill.logs import configure_log
+from pagemill.reviews.backend.app import create_app
+from pagemill.reviews.backend.desk import Desk, open_desk
+from pagemill.reviews.backend.runner import HttpRunner
+from pagemill.reviews.http import shared_token
+from pagemill.settings import DecksSettings, load_settings
+
+HOST, PORT = "127.0.0.1", 8080
+CLOSING_SECONDS = 2  # for requests that are open; less than containers and backends are missed after
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+log = logging.getLogger(__name__)
+
+
+class Backend:
+    """A backend. As a context it hands out tasks and answers requests; at its end it hands to others what it has.
+
+    Args:
+        settings: Store, database and token.
+        host: On which it listens.
+        port: The same; 0 is any that is free.
+        queue_options: Of `Queue`.
+
+    Raises:
+        UserError: The token cannot be read, nobody can listen there, or the database is none.
+    """
+
+    def __init__(self, settings: DecksSettings, *, host: str = HOST, port: int = 0, **queue_options: Any) -> None:
+        token = shared_token(settings.token)
+        self._socket = _bound(host, port)
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{self._socket.getsockname()[1]}"
+        self._runner = HttpRunner(token)
+        try:
+            self.desk: Desk = open_desk(settings, self._runner, **{"capabilities": {}, **queue_options})
+        except BaseException:
+            self._socket.close()
+            raise
+        config = uvicorn.Config(
+            create_app(self.desk, token),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name="pagemill-backend", daemon=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Hand out tasks and answer requests from now on."""
+        self.desk.queue.start()
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the web server did not start")
+            time.sleep(0.01)
+        log.info("the backend is ready", extra={"fields": {"url": self.url, "store": self.desk.store.uri}})
+
+    def stop(self) -> None:
+        """Answer no more, hand what runs to others, and let go of it."""
+        self._server.should_exit = True
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._socket.close()
+        self.desk.close()
+        self._runner.close()
+        log.info("the backend has ended", extra={"fields": {"url": self.url}})
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+
+def serve(settings: DecksSettings, host: str = HOST, port: int = PORT) -> int:
+    """Run a backend until SIGTERM or SIGINT; return the exit code.
+
+    Raises:
+        UserError: It cannot start.
+    """
+    ending = threading.Event()
+
+    def end(number: int, frame: object) -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)  # a second one ends it at once
+        ending.set()
+
+    for each in SIGNALS:
+        signal.signal(each, end)
+    with Backend(settings, host=host, port=port):
+        ending.wait()
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a backend as the settings say; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pagemill.reviews.backend", description=serve.__doc__)
+    parser.add_argument("--host", default=HOST)
+    parser.add_argument("--port", type=int, default=PORT)
+    options = parser.parse_args(arguments)
+    configure_log()
+    try:
+        return serve(load_settings().decks, options.host, options.port)
+    except UserError as mistake:
+        sys.stderr.write(f"pagemill: {mistake}\n")
+        return 2
+
+
+def _bound(host: str, port: int) -> Any:
+    try:
+        return listening(host, port)
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"{host}:{port}", f"cannot be listened on ({error})", "give another --host or --port"
+        ) from error
