@@ -46,6 +46,7 @@ class Reason(enum.StrEnum):
     TOO_MANY_PAGES = "too_many_pages"
     PASSWORD_PROTECTED = "password_protected"
     PAGE_TOO_LARGE = "page_too_large"
+    SAME_PDF = "same_pdf"
     # pages
     BLANK_PAGE = "blank_page"
     RENDER_FAILED = "render_failed"

@@ -1,5 +1,6 @@
 """What can be known to be wrong with a run before it starts, and before anything is paid for it."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -72,4 +73,35 @@ def _check_files(arguments: Mapping[str, Any]) -> None:
         load_tokenizer(arguments["tokenizer"])
 
 
-CHECKS: dict[str, Callable[[Mapping[str, Any], bool], None]] = {"book-dataset": check_book_dataset}
+def check_deck_review(arguments: Mapping[str, Any], here: bool) -> None:
+    """Refuse arguments of deck-review that a task would refuse later; raises UserError as the task would.
+
+    Args:
+        arguments: Values of the pipeline's parameters.
+        here: Whether the tasks see the variables of this machine.
+    """
+    from pagemill.decks.batch.running import review_parameters
+    from pagemill.secrets import check_reference, read_secret
+
+    names = inspect.signature(review_parameters).parameters
+    review_parameters(**{name: arguments[name] for name in names})
+    if key := arguments["model_key"]:
+        read_secret(key) if here else check_reference(key, "model_key")
+    if here:
+        _check_servers(arguments)
+
+
+def _check_servers(arguments: Mapping[str, Any]) -> None:
+    """Refuse URLs that are none, and a machine that lacks what speaks to models."""
+    try:
+        from pagemill.decks.models.servers import Server
+    except ModuleNotFoundError as missing:
+        raise UserError(f"package {missing.name}", "is not installed", "pip install 'pagemill[models]'") from None
+    for name in ("vision_url", "text_url"):
+        Server(arguments[name])
+
+
+CHECKS: dict[str, Callable[[Mapping[str, Any], bool], None]] = {
+    "book-dataset": check_book_dataset,
+    "deck-review": check_deck_review,
+}

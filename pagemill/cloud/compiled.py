@@ -23,6 +23,7 @@ class Source:
     function: str
     backends: tuple[str, ...]
     preset: str = ""  # that compiled/ holds it for, where that is not the backend's default
+    needs_gpus: bool = True  # of the preset's machines
 
     def default_preset(self, backend: str) -> Preset:
         """Return the machines that compiled/ holds the pipeline for."""
@@ -31,6 +32,7 @@ class Source:
 
 PIPELINES = {
     "book-dataset": Source("pagemill.pipelines.book_dataset:book_dataset", ("local", "vertex", "kfp")),
+    "deck-review": Source("pagemill.pipelines.deck_review:deck_review", ("local", "vertex", "kfp"), needs_gpus=False),
     "deploy-nougat": Source("pagemill.pipelines.deploy_nougat:deploy_nougat", ("vertex",), "vertex-2xa100"),
     "undeploy-nougat": Source("pagemill.pipelines.deploy_nougat:undeploy_nougat", ("vertex",), "vertex-2xa100"),
 }

@@ -138,7 +138,7 @@ class _Listener:
 
 def _keep_report(folder: Path) -> Path | None:
     """Copy the report's artifact to where people look for it, with an ending that browsers open."""
-    artifact = next(iter(sorted(folder.rglob("report-run/report"))), None)
+    artifact = next(iter(sorted(folder.glob("report-*/report"))), None)
     if artifact is None:
         return None
     return Path(shutil.copy(artifact, folder / "report.html"))

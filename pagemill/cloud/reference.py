@@ -19,6 +19,7 @@ What each component takes, gives, records and runs on. This page is made from th
 Every output has its URI under the run's root in the bucket. What it records is metadata of the artifact: the console
 shows it, and ML Metadata keeps it as the lineage. Large data is in the store; artifacts point to it.
 """
+_FUNCTION = "--function_to_execute"
 _METADATA = re.compile(r"\s*Metadata: (?P<keys>.*?)\.?$", re.S)
 
 
@@ -51,8 +52,16 @@ def _tasks(backend: str) -> dict[str, dict[str, Any]]:
     for pipeline, source in PIPELINES.items():
         if backend in source.backends:
             spec = read_documents(path_of(pipeline, backend))[0]
-            found |= {task["taskInfo"]["name"]: task | {"pipeline": pipeline} for task in _leaves(spec)}
+            found |= {_name_of(task): task | {"pipeline": pipeline} for task in _leaves(spec)}
     return found
+
+
+def _name_of(task: dict[str, Any]) -> str:
+    """Return the name of the component that a task is made of; the task may be called otherwise."""
+    arguments = task["container"].get("args", [])
+    if _FUNCTION in arguments:
+        return str(arguments[arguments.index(_FUNCTION) + 1]).replace("_", "-")
+    return str(task["taskInfo"]["name"])
 
 
 def _leaves(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pagemill.errors import UserError
 from pagemill.presets import DEFAULTS, Preset, preset_named
 from pagemill.settings import Settings
 
-LISTING = "discover-archives"  # the task that looks at the world outside of the store
+LISTINGS = ("discover-archives", "collect-decks")  # the tasks that look at the world outside of the store
 STORE, RUNS = "store", "runs"  # folders of the bucket
 FAILURE_POLICIES = (DEFAULT_FAILURE_POLICY, "fast")
 
@@ -96,12 +96,13 @@ def prepare(
     if order.pipeline in CHECKS:
         CHECKS[order.pipeline](values, False)
     if check:
-        _stop_where_something_is_missing(settings, preset, values, order.ocr, tell)
+        machines = preset if PIPELINES[order.pipeline].needs_gpus else dataclasses.replace(preset, accelerators=0)
+        _stop_where_something_is_missing(settings, machines, values, order.ocr, tell)
     run = order.run or order.pipeline
     return Submission(
         template=template,
         pipeline=order.pipeline,
-        parameters=settle(values),
+        parameters=settle(order.pipeline, values),
         run=run,
         pipeline_root=f"{settings.bucket.rstrip('/')}/{RUNS}" if settings.bucket else "",
         caching=order.caching,
@@ -125,7 +126,7 @@ def prepare_schedule(
     submission = prepare(order, settings, folder, check=check, tell=tell)
     if "source_fingerprint" not in submission.parameters:
         return submission
-    _never_cache(submission.template, LISTING)
+    _never_cache(submission.template, LISTINGS)
     parameters = dict(submission.parameters) | {"source_fingerprint": "as each run finds it"}
     return dataclasses.replace(submission, parameters=parameters)
 
@@ -231,10 +232,10 @@ def _stop_where_something_is_missing(
         raise UserError(first.subject, first.reason, f"{first.mend}; --no-check (check=False) goes on all the same")
 
 
-def _never_cache(template: Path, task: str) -> None:
-    """Have a task of a template run whenever the pipeline does."""
+def _never_cache(template: Path, names: Collection[str]) -> None:
+    """Have tasks of a template run whenever the pipeline does."""
     documents = read_documents(template)
     for name, each in tasks_in(documents[0]):
-        if name == task:
+        if name in names:
             set_caching(each, False)
     template.write_text(yaml.dump_all(documents, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))

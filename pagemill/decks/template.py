@@ -1,13 +1,14 @@
 """Templates: the sections and questions of a review, in a versioned YAML file."""
 
+import errno
 from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pagemill.decks.records import Record
 from pagemill.errors import UserError
+from pagemill.storage import Store, digest, filesystem_of
 
 SHIPPED = "healthcare"
 FOLDER = "templates"
@@ -51,7 +52,7 @@ class Template(Record):
 
 
 def load_template(name_or_path: str = SHIPPED) -> Template:
-    """Return a template that comes with the package, or one of a file.
+    """Return a template that comes with the package, or one of a file by path or URI.
 
     Raises:
         UserError: There is no such template, or it is not one.
@@ -61,7 +62,7 @@ def load_template(name_or_path: str = SHIPPED) -> Template:
     shipped = resources.files("pagemill.decks").joinpath(FOLDER, f"{name_or_path}.yaml")
     try:
         is_shipped = "/" not in name_or_path and shipped.is_file()
-        values: Any = yaml.safe_load((shipped if is_shipped else Path(name_or_path)).read_text(encoding="utf-8"))
+        values: Any = yaml.safe_load(shipped.read_text(encoding="utf-8") if is_shipped else _text_at(name_or_path))
         return Template.model_validate(values)
     except OSError as error:
         reason = error.strerror or "cannot be read"
@@ -72,3 +73,21 @@ def load_template(name_or_path: str = SHIPPED) -> Template:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(f"template {name_or_path}", f"{place}: {first['msg']}", "see docs/decks.md") from error
+
+
+def keep_template(template: Template, store: Store) -> str:
+    """Put a template into the store under the digest of its content; returns its URI, which `load_template` reads."""
+    values = template.model_dump(mode="json")
+    name = f"decks/templates/{digest(values)}.yaml"
+    if not store.exists(name):
+        store.write_json(name, values)  # JSON is YAML
+    return store.uri_of(name)
+
+
+def _text_at(path_or_uri: str) -> str:
+    try:
+        filesystem, path = filesystem_of(path_or_uri)
+    except (ImportError, ValueError) as error:  # a protocol that is not known here
+        raise OSError(errno.EINVAL, str(error)) from error
+    with filesystem.open(path, "rb") as stream:
+        return str(stream.read(), "utf-8")

@@ -88,10 +88,10 @@ def test_a_profile_of_ones_own_goes_by_a_name_that_follows_from_its_content(tmp_
 
     def name(text: str) -> str:
         own.write_text(text)
-        return str(settle({"profile": str(own), "store": str(tmp_path / "store")})["profile"])
+        return str(settle("book-dataset", {"profile": str(own), "store": str(tmp_path / "store")})["profile"])
 
     assert name("mask: [email]\n") == name("mask: [email]\n") != name("mask: [email, ip]\n")
-    assert settle({"profile": "books", "store": "nowhere"})["profile"] == "books"
+    assert settle("book-dataset", {"profile": "books", "store": "nowhere"})["profile"] == "books"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,11 @@ _OPTIONS: dict[str, Any] = {
     ],
     "caching": Annotated[bool, typer.Option(help="Leave out tasks that were done before with the same inputs.")],
 }
+_EXAMPLES = {
+    "book-dataset": "--source books --store store --publish dataset",
+    "deck-review": "--source decks --store store --vision-url http://127.0.0.1:11434 --vision-model llava:13b "
+    "--text-url http://127.0.0.1:11434 --text-model gemma3:27b",
+}
 
 
 def _command(pipeline: str) -> Callable[..., None]:
@@ -30,7 +35,7 @@ def _command(pipeline: str) -> Callable[..., None]:
 
     run.__doc__ = (
         f"Run {pipeline} on this machine, each task a process. What was done before is not done again.\n\n"
-        f"Example: `pagemill run {pipeline} --source books --store store --publish dataset`"
+        f"Example: `pagemill run {pipeline} {_EXAMPLES[pipeline]}`"
     )
     own = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
@@ -54,7 +59,7 @@ def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool
     console = Console()
     arguments = {name: _absolute(name, value) for name, value in values.items()}
     CHECKS[pipeline](arguments, True)
-    arguments = settle(arguments)
+    arguments = settle(pipeline, arguments)
     run = run_pipeline(
         path_of(pipeline, "local"),
         arguments,
@@ -64,7 +69,8 @@ def _run(pipeline: str, values: dict[str, Any], runs: Path | None, caching: bool
     )
     console.print(f"report  {run.report or 'none'}\nlog     {run.log}", soft_wrap=True)
     if run.succeeded:
-        console.print(f"dataset {arguments['publish']}", soft_wrap=True)
+        if "publish" in arguments:
+            console.print(f"dataset {arguments['publish']}", soft_wrap=True)
     elif run.mistake:
         subject, _, rest = run.mistake.partition(": ")
         raise UserError(subject, *rest.rsplit("; ", 1))

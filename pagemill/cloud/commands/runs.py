@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pagemill.cloud.commands.options import with_settings
-from pagemill.cloud.commands.showing import AsJson, show_json, show_rows
+from pagemill.showing import AsJson, show_json, show_rows
 
 if TYPE_CHECKING:
     from rich.console import Console

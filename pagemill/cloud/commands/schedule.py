@@ -9,7 +9,7 @@ import typer
 
 from pagemill.cloud.commands.options import with_settings
 from pagemill.cloud.commands.ordering import Checking, order_commands, show_findings
-from pagemill.cloud.commands.showing import AsJson, show_rows
+from pagemill.showing import AsJson, show_rows
 
 if TYPE_CHECKING:
     from pagemill.cloud.submission import Order

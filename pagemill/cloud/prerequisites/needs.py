@@ -40,5 +40,6 @@ class Needs:
         """Yield parameter and name of every secret that the run reads."""
         if str(self.parameters.get("publish", "")).startswith("hf://"):
             yield "hf_token", str(self.parameters.get("hf_token") or self.settings.hf_token)
-        if passwords := str(self.parameters.get("passwords", "")):
-            yield "passwords", passwords
+        for name in ("passwords", "model_key"):
+            if reference := str(self.parameters.get(name, "")):
+                yield name, reference
