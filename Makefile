@@ -3,13 +3,16 @@ BIN := .venv/bin
 IMAGE_LOCK = $(BIN)/uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 \
     --python-platform x86_64-manylinux_2_28 --no-emit-package pagemill -c requirements/test.txt
 
-.PHONY: help demo test lint format compile lock bench bench-ocr bench-text docs notebooks infra sbom test-images clean
+.PHONY: help demo demo-decks test lint format compile lock bench bench-ocr bench-text docs notebooks infra sbom test-images clean
 
 help:  ## Show this help.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: .venv/demo-ready  ## Make a dataset from the sample archives: out/demo/.
 	@$(BIN)/python demo/run.py
+
+demo-decks: .venv/demo-decks-ready  ## Review a sample deck with a tiny model: out/demo-decks/.
+	@$(BIN)/python demo/decks/run.py
 
 test: lint  ## Check style, types, compiled pipelines and behaviour.
 	$(BIN)/pytest -n 2
@@ -34,8 +37,12 @@ lock: .venv/test-ready  ## Lock the requirements anew.
 	    --extra ocr --extra rapidocr --extra serve --extra decks --extra cloud --extra notebooks --extra dev pyproject.toml -o requirements/test.txt
 	$(BIN)/uv pip compile -q --universal --no-annotate --python-version 3.11 --no-emit-package pagemill \
 	    --extra ocr -c requirements/test.txt pyproject.toml -o requirements/demo.txt
-	$(IMAGE_LOCK) --extra cloud --extra rapidocr pyproject.toml -o containers/pipeline/requirements.txt
+	$(BIN)/uv pip compile -q --universal --no-annotate --python-version 3.11 --no-emit-package pagemill \
+	    --extra decks --extra rapidocr --extra tiny-llama -c requirements/test.txt pyproject.toml -o requirements/demo-decks.txt
+	$(IMAGE_LOCK) --extra cloud --extra models --extra rapidocr pyproject.toml -o containers/pipeline/requirements.txt
 	$(IMAGE_LOCK) --extra ocr --extra rapidocr --extra serve pyproject.toml -o containers/nougat/requirements.txt
+	$(IMAGE_LOCK) --extra container --extra rapidocr pyproject.toml -o containers/vision/requirements.txt
+	$(IMAGE_LOCK) --extra container pyproject.toml -o containers/text/requirements.txt
 	echo 'setuptools>=77' | $(IMAGE_LOCK) - -o containers/build-requirements.txt
 
 bench: bench-ocr bench-text .venv/test-ready  ## Measure against peers, one after another; see docs/benchmarks.md.

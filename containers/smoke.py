@@ -1,7 +1,8 @@
 """The smoke test of an image, run inside its environment: what must be there, what must not, and that it works.
 
 Without `--demo` it looks at what is installed, in seconds; the Dockerfiles do that. With it, the image's components
-make chunks of a sample archive, each started by the very command that a cluster gives its container.
+make chunks of a sample archive, each started by the very command that a cluster gives its container; an image of deck
+review runs a task on a sample deck.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 ARCHIVE = "secret.rar"  # of the demo: one book of five pages behind a password
-SERVER_LIMIT_SECONDS = 120
+LIMIT_SECONDS = 120
 NOWHERE = "http://127.0.0.1:9"  # proxies lead there, so that nothing is fetched unnoticed
 
 
@@ -37,8 +38,8 @@ class Image:
     name: str
     extras: tuple[str, ...]  # of the package
     absent: tuple[str, ...]  # packages that it must do without
-    engine: str  # that can read pages in it
-    checks: tuple[Callable[[argparse.Namespace], None], ...] = ()
+    checks: tuple[Callable[[argparse.Namespace], None], ...]
+    engine: str = ""  # that can read pages in it; empty for one that runs no components
 
 
 def main() -> None:
@@ -47,11 +48,11 @@ def main() -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ.update(PATH=path, http_proxy=NOWHERE, https_proxy=NOWHERE, no_proxy="127.0.0.1,localhost")
     image = IMAGES[arguments.image]
-    for check in (check_version, check_requirements, check_absences, check_components, *image.checks):
+    for check in (check_version, check_requirements, check_absences, *image.checks):
         started = time.monotonic()
         check(arguments)
         print(f"{image.name}: {check.__name__.replace('_', ' ')}: {time.monotonic() - started:.1f} s", flush=True)
-    if arguments.demo:
+    if arguments.demo and image.engine:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="pagemill-smoke-") as folder:
             chunks = read_archive(Pipeline(Path(folder)), image, arguments.demo)
@@ -64,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("image", choices=IMAGES)
     parser.add_argument("--version", help="that pagemill must have; default: any")
     parser.add_argument("--server", type=Path, help="folder of app.py and health.py")
-    parser.add_argument("--demo", type=Path, help="the repository's demo folder, to read a sample archive from")
+    parser.add_argument("--demo", type=Path, help="the repository's demo folder, to work on its samples")
     return parser.parse_args()
 
 
@@ -136,23 +137,33 @@ def check_cuda(arguments: argparse.Namespace) -> None:
 
 def check_server(arguments: argparse.Namespace) -> None:
     """The server's module can be imported; with the demo it also answers for a book."""
-    assert arguments.server, "give --server"
+    import_server(arguments)
     if not arguments.demo:
-        spec = importlib.util.spec_from_file_location("pagemill_server", arguments.server / "app.py")
-        assert spec is not None
-        assert spec.loader is not None
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
         return
     with tempfile.TemporaryDirectory(prefix="pagemill-smoke-") as folder:
         pdf = Pipeline(Path(folder)).extract(arguments.demo)
         assert_serves(arguments.server, arguments.demo, pdf)
 
 
+def check_review(arguments: argparse.Namespace) -> None:
+    """The server's module can be imported; with the demo it also runs a task on a deck, with a scripted model."""
+    import_server(arguments)
+    if arguments.demo:
+        importlib.import_module("smoke_decks").assert_reviews(arguments.image, arguments.server, arguments.demo)
+
+
+def import_server(arguments: argparse.Namespace) -> None:
+    """Import the server's module, which starts nothing."""
+    assert arguments.server, "give --server"
+    spec = importlib.util.spec_from_file_location("pagemill_server", arguments.server / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
 def assert_serves(server: Path, demo: Path, pdf: Path) -> None:
     """Start the server on a free port, wait until it is healthy, and have it read the first page of a PDF."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"AIP_HTTP_PORT": str(port), "PAGEMILL_CHECKPOINT": str(demo / "checkpoint")}
     with subprocess.Popen([sys.executable, server / "app.py"], env=environment) as process:
         try:
@@ -160,13 +171,21 @@ def assert_serves(server: Path, demo: Path, pdf: Path) -> None:
             wait_until(lambda: process.poll() is None and healthy(f"{base}/health"))
             body = {"instances": [{"b64": b64encode(pdf.read_bytes()).decode(), "pages": "1"}]}
             request = Request(f"{base}/predict", json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310
-            with urlopen(request, timeout=SERVER_LIMIT_SECONDS) as response:  # noqa: S310
+            with urlopen(request, timeout=LIMIT_SECONDS) as response:  # noqa: S310
                 (prediction,) = json.load(response)["predictions"]
         finally:
             process.terminate()
     assert process.returncode == 0, f"the server ended with {process.returncode}"
     (page,) = prediction["pages"]
     assert page["text"] == truth(demo)[prediction["pdf_sha256"], page["page"]], page["text"]
+
+
+def free_port() -> int:
+    """Return a port that nothing listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def healthy(url: str) -> bool:
@@ -180,7 +199,7 @@ def healthy(url: str) -> bool:
 
 def wait_until(holds: Callable[[], bool]) -> None:
     """Return when a condition holds; raise TimeoutError when it does not for too long."""
-    end = time.monotonic() + SERVER_LIMIT_SECONDS
+    end = time.monotonic() + LIMIT_SECONDS
     while not holds():
         if time.monotonic() > end:
             raise TimeoutError("the server did not become healthy")
@@ -249,11 +268,22 @@ def read_archive(pipeline: Pipeline, image: Image, demo: Path) -> int:
     return sum(len(path.read_text().splitlines()) for path in pipeline.store.glob("chunks/*/*.jsonl"))
 
 
+TORCH = ("nougat-ocr", "torch", "torchvision", "transformers")
+DATABASES = ("alembic", "dbos", "sqlalchemy")  # deck review's servers hold none
+OCR = ("onnxruntime", "opencv-python-headless", "rapidocr")
 IMAGES = {
     image.name: image
     for image in (
-        Image("pipeline", ("cloud", "rapidocr"), ("nougat-ocr", "torch", "torchvision", "transformers"), "rapidocr"),
-        Image("nougat", ("ocr", "rapidocr", "serve"), (), "nougat", (check_words, check_cuda, check_server)),
+        Image("pipeline", ("cloud", "models", "rapidocr"), TORCH + DATABASES, (check_components,), "rapidocr"),
+        Image(
+            "nougat",
+            ("ocr", "rapidocr", "serve"),
+            DATABASES,
+            (check_components, check_words, check_cuda, check_server),
+            "nougat",
+        ),
+        Image("vision", ("container", "models", "rapidocr"), TORCH + DATABASES, (check_review,)),
+        Image("text", ("container", "models"), TORCH + DATABASES + OCR, (check_review,)),
     )
 }
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 OF_THE_SYSTEM = ("apt-get ", "groupadd ")
-_MOVED = re.compile(r"(?<![\w.-])/(?=(?:locks|opt|smoke\.py|source|tmp|wheel)\b)")
+_MOVED = re.compile(r"(?<![\w.-])/(?=(?:locks|models|opt|smoke\w*\.py|source|tmp|wheel)\b)")
+_NAMED = re.compile(r"\$\{(\w+)\}")
 _MOUNT = re.compile(r"--mount=(\S+)\s+")
 
 
@@ -67,12 +68,15 @@ def run_steps(steps: list[Step], context: Path, root: Path, environment: dict[st
     """
     (root / "tmp").mkdir(parents=True)
     variables = dict(os.environ)
-    for step in steps:
+    first = next(index for index, step in enumerate(steps) if step.name == "FROM")
+    of_all_stages = values_of(steps[:first], "ARG")
+    for step in steps[first:]:
         if step.name == "FROM":
             variables = os.environ | environment
+        elif step.name == "ARG" and step.value in of_all_stages:
+            variables[step.value] = of_all_stages[step.value]
         elif step.name in ("ARG", "ENV"):
-            expanded = step._replace(value=step.value.replace("${PATH}", variables["PATH"]))
-            values = values_of([expanded], step.name)
+            values = {key: _filled(value, variables) for key, value in values_of([step], step.name).items()}
             variables |= {key: _moved(value, root) for key, value in values.items()} | environment
         elif step.name == "COPY" and not step.value.startswith("--from="):
             *sources, target = step.value.split()
@@ -81,6 +85,10 @@ def run_steps(steps: list[Step], context: Path, root: Path, environment: dict[st
         elif step.name == "RUN" and not step.value.startswith(OF_THE_SYSTEM):
             _run(step.value, context, root, variables)
     return variables
+
+
+def _filled(value: str, variables: dict[str, str]) -> str:
+    return _NAMED.sub(lambda name: variables[name[1]], value)
 
 
 def _run(command: str, context: Path, root: Path, variables: dict[str, str]) -> None:

@@ -21,15 +21,16 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from containers import sbom, smoke
-from containers.nougat import health
+from containers import health, sbom, smoke
 from pagemill import __version__, components
 from pagemill.components import images
 from pagemill.ocr.serving.settings import Settings
 from tests.dockerfiles import context_of, last_stage, steps_of, values_of
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = {name: ROOT / "containers" / name for name in images.NAMES}
+NAMES = tuple(smoke.IMAGES)
+OF_REVIEWS = ("vision", "text")
+FOLDERS = {name: ROOT / "containers" / name for name in NAMES}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TESTED = {
     each.name: str(each.specifier).removeprefix("==")
@@ -38,7 +39,8 @@ TESTED = {
 }
 LABELS = {"title", "description", "version", "revision", "licenses", "base.name"}
 
-of_each_image = pytest.mark.parametrize("image", images.NAMES)
+of_each_image = pytest.mark.parametrize("image", NAMES)
+of_each_image_of_components = pytest.mark.parametrize("image", images.NAMES)
 
 
 def dockerfile(image):
@@ -64,9 +66,9 @@ def words(image, name):
 
 
 def test_there_is_a_dockerfile_and_a_lock_for_each_image_and_for_nothing_else():
-    assert {path.parent.name for path in (ROOT / "containers").glob("*/Dockerfile")} == set(images.NAMES)
-    assert {path.parent.name for path in (ROOT / "containers").glob("*/requirements.txt")} == set(images.NAMES)
-    assert smoke.IMAGES.keys() == set(images.NAMES)
+    assert {path.parent.name for path in (ROOT / "containers").glob("*/Dockerfile")} == set(NAMES)
+    assert {path.parent.name for path in (ROOT / "containers").glob("*/requirements.txt")} == set(NAMES)
+    assert set(NAMES) == {*images.NAMES, *OF_REVIEWS}
 
 
 def test_every_component_runs_in_one_of_them():
@@ -78,7 +80,7 @@ def test_every_component_runs_in_one_of_them():
 
 def test_hadolint_finds_nothing():
     hadolint = Path(sys.executable).with_name("hadolint")
-    files = [FOLDERS[image] / "Dockerfile" for image in images.NAMES]
+    files = [FOLDERS[image] / "Dockerfile" for image in NAMES]
     done = subprocess.run([hadolint, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -110,8 +112,9 @@ def test_it_runs_as_a_user_of_a_fixed_number_who_is_not_root(image):
 @of_each_image
 def test_the_last_stage_takes_over_what_was_built_and_no_tools(image):
     copied = [step.value for step in last_stage(dockerfile(image)) if step.name == "COPY"]
-    of_context = [value for value in copied if not value.startswith("--from=build /opt/")]
-    assert of_context == (["containers/nougat/app.py containers/nougat/health.py /opt/pagemill/"] * (image == "nougat"))
+    of_context = [value for value in copied if not value.startswith(("--from=build /opt/", "--from=weights "))]
+    served = image != "pipeline"
+    assert of_context == ([f"containers/health.py containers/{image}/app.py /opt/pagemill/"] * served)
 
 
 @of_each_image
@@ -144,11 +147,11 @@ def test_every_file_that_is_copied_or_mounted_is_in_the_context(image, tmp_path)
     steps = dockerfile(image)
     copies = [step.value.split()[:-1] for step in steps if step.name == "COPY" and "--from" not in step.value]
     mounted = re.findall(r"type=bind,source=([^,]+)", " ".join(step.value for step in steps))
-    assert mounted == ["containers/smoke.py"]
+    assert mounted == ["containers/smoke.py", "containers/smoke_decks.py"][: 1 + (image in OF_REVIEWS)]
     assert [name for name in (*itertools.chain(*copies), *mounted) if not (context / name).exists()] == []
 
 
-@of_each_image
+@of_each_image_of_components
 def test_it_starts_the_executor_of_components(image):
     interpreter, option, module = words(image, "ENTRYPOINT")
     assert (interpreter, option) == ("python3", "-m")
@@ -157,12 +160,13 @@ def test_it_starts_the_executor_of_components(image):
     assert f"python3 -m {module} " in " ".join(executor.command)
 
 
-def test_the_other_entry_point_is_the_server_with_its_port_and_health_check():
-    copied = " ".join(step.value for step in last_stage(dockerfile("nougat")) if step.name == "COPY")
-    assert words("nougat", "HEALTHCHECK") == ["python3", "/opt/pagemill/health.py"]
-    assert "containers/nougat/app.py" in copied
-    ports = [step.value for step in dockerfile("nougat") if step.name == "EXPOSE"]
-    assert ports == [str(Settings().port)]
+def test_the_other_entry_point_of_nougat_is_the_server_at_its_port():
+    assert [step.value for step in dockerfile("nougat") if step.name == "EXPOSE"] == [str(Settings().port)]
+
+
+@pytest.mark.parametrize("image", ["nougat", *OF_REVIEWS])
+def test_a_server_has_a_health_check(image):
+    assert words(image, "HEALTHCHECK") == ["python3", "/opt/pagemill/health.py"]
 
 
 # Locks
@@ -178,17 +182,21 @@ def test_every_package_is_locked_with_hashes_to_the_version_that_is_tested(image
 @of_each_image
 def test_the_lock_has_everything_that_the_image_needs(image):
     versions = {each.name: each.version for each in lock(image)}
-    wanted = PROJECT["dependencies"] + [
-        line for extra in smoke.IMAGES[image].extras for line in PROJECT["optional-dependencies"][extra]
-    ]
+    extras = smoke.IMAGES[image].extras
+    wanted = PROJECT["dependencies"] + [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
     for requirement in map(Requirement, wanted):
+        if requirement.name == PROJECT["name"]:
+            assert requirement.extras <= set(extras)
+            continue
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement
 
 
-def test_the_image_for_cpus_holds_no_torch():
-    names = {each.name for each in lock("pipeline")}
-    assert not names & {"torch", "torchvision", "transformers", "nougat-ocr", "triton"}
-    assert not [name for name in names if name.startswith("nvidia-")]
+@of_each_image
+def test_the_lock_has_nothing_that_the_image_is_to_do_without(image):
+    names = {each.name for each in lock(image)}
+    assert not names & set(smoke.IMAGES[image].absent)
+    if "torch" in smoke.IMAGES[image].absent:
+        assert not [name for name in names if name == "triton" or name.startswith("nvidia-")]
 
 
 def test_cudas_libraries_in_the_lock_are_of_the_bases_release():
@@ -201,12 +209,12 @@ def test_cudas_libraries_in_the_lock_are_of_the_bases_release():
 # Cloud Build
 
 
-def test_cloud_build_makes_and_pushes_both_with_the_version_as_tag():
+def test_cloud_build_makes_and_pushes_all_with_the_version_as_tag():
     recipe = yaml.safe_load((ROOT / "containers/cloudbuild.yaml").read_text())
     assert recipe["substitutions"]["_VERSION"] == PROJECT["version"]
-    tags = [f"$_REGISTRY/{image}:$_VERSION" for image in images.NAMES]
+    tags = [f"$_REGISTRY/{image}:$_VERSION" for image in NAMES]
     assert recipe["images"] == tags
-    for step, image, tag in zip(recipe["steps"], images.NAMES, tags, strict=True):
+    for step, image, tag in zip(recipe["steps"], NAMES, tags, strict=True):
         assert {f"--file=containers/{image}/Dockerfile", f"--tag={tag}"} <= set(step["args"])
         given = {each.split("=")[1] for each in step["args"] if each.startswith("--build-arg=")}
         assert given <= values_of(dockerfile(image), "ARG").keys()
@@ -217,7 +225,7 @@ def test_the_documentation_names_the_version_and_the_arguments():
     assert set(re.findall(r"REGISTRY/\w+:(\S+)", text)) == {PROJECT["version"]}
     (bases,) = re.findall(r"^\| (`PYTHON_IMAGE`.*?) \|", text, re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", bases)) | set(re.findall(r"^\| `([A-Z]+)` \|", text, re.MULTILINE))
-    assert named == set().union(*(values_of(dockerfile(image), "ARG") for image in images.NAMES))
+    assert named == set().union(*(values_of(dockerfile(image), "ARG") for image in NAMES))
 
 
 # Health
@@ -267,7 +275,7 @@ def test_a_server_that_does_not_listen_is_not_well():
 
 
 def test_the_health_check_asks_where_the_server_answers_by_default(monkeypatch):
-    for name in ("AIP_HTTP_PORT", "AIP_HEALTH_ROUTE"):
+    for name in ("AIP_HTTP_PORT", "AIP_HEALTH_ROUTE", "DECK_REVIEW_PORT"):
         monkeypatch.delenv(name, raising=False)
     settings = Settings()
     assert health.health_url() == f"http://127.0.0.1:{settings.port}{settings.health_route}"
@@ -291,7 +299,7 @@ def test_the_bill_of_materials_lists_every_package_with_its_hashes(image):
 def test_it_is_valid_with_every_licence_that_there_is():
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     # A package of each: the rest of a package has one form, and its check takes the most time.
-    of_each = {repr(sbom.licenses_of(each.name)): each for image in images.NAMES for each in lock(image)}
+    of_each = {repr(sbom.licenses_of(each.name)): each for image in NAMES for each in lock(image)}
     assert len(of_each) > 10
     assert validator.validate_str(sbom.bill_of_materials("nougat", of_each.values())) is None
     broken = sbom.bill_of_materials("nougat", lock("nougat")[:1]).replace('"distribution"', '"rumour"', 1)
