@@ -4,11 +4,25 @@ from typing import Any
 
 from pagemill.decks.answers import Analysis, BundledExtractions, SlideDescription, SlideFeedback
 from tests.decks import HEALTH, PARCELS, SLIDE_HEADING, subject_of, true_answer, truth_of
-from tests.model_service import ModelService
+from tests.model_service import Fault, ModelService
 from tests.model_shapes import Asked
 
 FORMS = {form.__name__: form for form in (Analysis, BundledExtractions, SlideDescription, SlideFeedback)}
 SCRIPT = "tests.deck_answers:answer_from_truth"
+BAD_SCRIPT = "tests.deck_answers:answer_badly"
+SLOW_ANSWERS, SLOW_SECONDS = 400, 0.15
+MISHAPS: tuple[tuple[Fault, str], ...] = (  # one a question, so that each gets its answer in the end
+    ("invalid JSON", "Slide 1 of "),
+    ("wrong schema", "Slide 2 of "),
+    ("500", "Slide 3 of "),
+    ("dropped", "Slide 4 of "),
+    ("half json", "Slide 5 of "),
+    ("truncated", "Slide 6 of "),
+    ("page", "Slide 7 of "),
+    ("invalid JSON", BundledExtractions.__name__),
+    ("503", "Section_"),
+    ("wrong schema", Analysis.__name__),
+)
 
 
 def answer_from_truth(service: ModelService) -> None:
@@ -25,6 +39,15 @@ def answer_from_truth(service: ModelService) -> None:
         return form.model_validate(value).model_dump(mode="json") if form else value
 
     service.say(says)
+
+
+def answer_badly(service: ModelService) -> None:
+    """Answer from truth in the end, but slowly, and with everything going wrong once that can."""
+    answer_from_truth(service)
+    for fault, about in MISHAPS:
+        service.fail_next(fault, about=about)
+    for _ in range(SLOW_ANSWERS):
+        service.fail_next("slow", seconds=SLOW_SECONDS)
 
 
 def _is_about(asked: Asked, truth: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ import contextlib
 import importlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -134,13 +134,13 @@ def _error(status: int, message: str, kind: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": status}}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted, and say where on the first line."""
     parser = argparse.ArgumentParser(description="A local model server.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--flavour", choices=["ollama", "llama.cpp", "vllm", "openai"], default="ollama")
     parser.add_argument("--script", help="module:function that is given the service, and scripts it")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with running_model_server(options.flavour, options.port) as service, contextlib.suppress(KeyboardInterrupt):
         if options.script:
             module, _, function = options.script.partition(":")
