@@ -24,7 +24,7 @@ def runs_server(command_line: Path) -> bool:
 
 def health_url() -> str:
     """Return where the server answers for its health, by the variables that tell the server."""
-    if review_port := os.environ.get("DECK_REVIEW_PORT"):
+    if review_port := os.environ.get("DECK_REVIEW_LISTEN_PORT"):
         return f"http://127.0.0.1:{review_port}/api/health"
     port, route = os.environ.get("AIP_HTTP_PORT") or "8080", os.environ.get("AIP_HEALTH_ROUTE") or "/health"
     return f"http://127.0.0.1:{port}{route}"

@@ -62,7 +62,7 @@ def running(image: str, server: Path, store: str, model: str) -> Iterator[str]:
     """Run the server for this long, and return its URL once its model has answered; it has to end well."""
     port = free_port()
     environment = os.environ | {
-        "DECK_REVIEW_PORT": str(port),
+        "DECK_REVIEW_LISTEN_PORT": str(port),
         "DECK_REVIEW_TOKEN": TOKEN,
         "PAGEMILL_DECKS__STORE": store,
         f"PAGEMILL_DECKS__{image.upper()}__URL": model,

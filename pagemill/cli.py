@@ -12,6 +12,7 @@ import typer
 from pagemill import __version__
 from pagemill.cloud.commands import add_commands
 from pagemill.errors import UserError
+from pagemill.reviews import command as decks
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -267,3 +268,4 @@ def _print_statuses(records: Any, ledger_path: Path) -> None:
 
 
 add_commands(app)
+app.add_typer(decks.group, name="decks", help="Review pitch decks.")

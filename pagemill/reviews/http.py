@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pagemill.errors import UserError
@@ -183,6 +184,8 @@ class Guard:
         try:
             self._check(visit, bounded)
             await self.app(scope, bounded.receive, visit.send)
+        except ClientDisconnect:
+            log.info("a client went away", extra={"fields": visit.fields()})
         except Refused as error:
             await _discard(receive)
             await problem_response(error.problem, error.headers)(scope, receive, visit.send)

@@ -23,6 +23,7 @@ SAVE_RESULT_ROUTE = "/api/results/save"
 SERVER_ROUTE = "/api/servers/{server_id}"  # of the backend
 
 KEY_HEADER = "Idempotency-Key"  # requests of one key are one: the second joins the first, or gets its answer
+EPOCH_HEADER = "Pagemill-Epoch"  # of requests of one key the one with the highest counts; no lower one ends the task
 PIPELINE_HEADER = "Pagemill-Pipeline"  # of which pipeline a task is
 STREAM_TYPE = "application/x-ndjson"  # asked for by Accept: news of a task, one a line, the last one its end
 NEWS_SECONDS = 1.0  # at least so often there is a line

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 from pagemill.decks.asking import Question
 from pagemill.decks.models.chat import ChatModel
 from pagemill.errors import UserError
-from tests.llama_server import ALIAS, running_llama
-from tests.tiny_projector import PATCHES
+from pagemill.reviews.llama import ALIAS, running_llama
+from pagemill.reviews.projector import PATCHES
 
 
 class Slide(BaseModel):
@@ -40,7 +40,7 @@ SHOWING = dataclasses.replace(QUESTION, images=(picture(),))
 
 @pytest.fixture(scope="module")
 def llama() -> Iterator[str]:
-    with running_llama() as url:
+    with running_llama("--threads", "1") as url:
         yield url
 
 
@@ -74,9 +74,9 @@ def test_a_picture_reaches_the_model(llama: str) -> None:
 
 def test_a_question_that_is_too_long_is_refused_for_that(llama: str) -> None:
     with pytest.raises(UserError, match="longer than its context"):
-        ChatModel(llama, ALIAS).ask(dataclasses.replace(QUESTION, text="word " * 4000))
+        ChatModel(llama, ALIAS).ask(dataclasses.replace(QUESTION, text="word " * 9000))
 
 
 def test_pictures_are_refused_where_there_is_no_projector() -> None:
-    with running_llama("--blind") as url, pytest.raises(UserError, match="does not see pictures"):
+    with running_llama("--threads", "1", "--blind") as url, pytest.raises(UserError, match="does not see pictures"):
         ChatModel(url, ALIAS).ask(SHOWING)

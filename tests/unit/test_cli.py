@@ -22,7 +22,19 @@ def pagemill(*arguments, **options):
 
 @pytest.mark.parametrize(
     "command",
-    ["extract", "ocr", "clean", "chunk", "inspect", "ledger", "drops", "compile", "run", "run book-dataset"],
+    [
+        "extract",
+        "ocr",
+        "clean",
+        "chunk",
+        "inspect",
+        "ledger",
+        "drops",
+        "compile",
+        "run",
+        "run book-dataset",
+        "decks review",
+    ],
 )
 def test_every_command_explains_itself(command):
     help_text = pagemill(*command.split(), "--help")

@@ -275,7 +275,7 @@ def test_a_server_that_does_not_listen_is_not_well():
 
 
 def test_the_health_check_asks_where_the_server_answers_by_default(monkeypatch):
-    for name in ("AIP_HTTP_PORT", "AIP_HEALTH_ROUTE", "DECK_REVIEW_PORT"):
+    for name in ("AIP_HTTP_PORT", "AIP_HEALTH_ROUTE", "DECK_REVIEW_LISTEN_PORT"):
         monkeypatch.delenv(name, raising=False)
     settings = Settings()
     assert health.health_url() == f"http://127.0.0.1:{settings.port}{settings.health_route}"

@@ -17,7 +17,9 @@ from pagemill.decks.tasks import Parameters, TaskInput, TaskOutput
 from pagemill.flow.runner import NeedLost, PipelineRun, ServerLost, Skip, Superseded, TaskFailed, TaskRun
 from pagemill.reviews.backend.outcomes import failure_of, problem_of
 from pagemill.reviews.wire import (
+    EPOCH_HEADER,
     KEY_HEADER,
+    LOCAL_HOSTS,
     PIPELINE_HEADER,
     RUNNING_TASK_ROUTE,
     STREAM_TYPE,
@@ -35,7 +37,6 @@ END_LIMIT_SECONDS = 2.0  # for the request that ends a task
 BUSY_LIMIT_SECONDS = 40.0  # longer than a container goes on with a task that nobody listens to any more
 BUSY_PAUSE_SECONDS = 2.0  # at most, until a busy container is asked again
 LEAST_PAUSE_SECONDS = 0.1
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # reached without a proxy, whatever the environment says
 
 Report = Callable[[float], None]
 _NEWS: TypeAdapter[News] = TypeAdapter(News)
@@ -67,6 +68,11 @@ class _Order:
     @property
     def url(self) -> str:
         return f"{self._server_url}{TASK_ROUTES[self.task.name]}"
+
+    @property
+    def epoch(self) -> dict[str, str]:
+        """The header that says which of several attempts at one key this is."""
+        return {EPOCH_HEADER: str(self.task.epoch)}
 
     @property
     def running_url(self) -> str:
@@ -146,7 +152,7 @@ class HttpRunner:
                     raise _Closing(order.task.key) from None
 
     def _asked(self, order: _Order, report_progress: Report) -> TaskOutput:
-        headers = {KEY_HEADER: order.task.key, PIPELINE_HEADER: order.pipeline_id}
+        headers = {KEY_HEADER: order.task.key, PIPELINE_HEADER: order.pipeline_id, **order.epoch}
         headers |= {"Accept": STREAM_TYPE, "Content-Type": "application/json"}
         try:
             with self._client.stream("POST", order.url, content=order.body, headers=headers) as response:
@@ -183,7 +189,7 @@ class HttpRunner:
     def _end(self, order: _Order) -> None:
         """Ask the container to end a task; it does so by itself if it does not hear that."""
         try:
-            self._client.delete(order.running_url, timeout=END_LIMIT_SECONDS)
+            self._client.delete(order.running_url, headers=order.epoch, timeout=END_LIMIT_SECONDS)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             log.info("%s did not hear that %s is over: %s", order.task.server.id, order.task.key, error)
 

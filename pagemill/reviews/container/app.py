@@ -21,6 +21,7 @@ from pagemill.reviews.http import BEARER, documented, guard, problem_response, r
 from pagemill.reviews.wire import (
     CACHE_VISUAL_ROUTE,
     CACHED_VISUAL_ROUTE,
+    EPOCH_HEADER,
     HEALTH_ROUTE,
     KEY_HEADER,
     PIPELINE_HEADER,
@@ -51,6 +52,7 @@ IdempotencyKey = Annotated[
 PipelineId = Annotated[
     str, Header(alias=PIPELINE_HEADER, pattern=PRINTABLE, description="By default the deck's digest")
 ]
+Epoch = Annotated[int | None, Header(alias=EPOCH_HEADER, ge=0, description="Who asks last has the highest")]
 Accept = Annotated[str, Header(include_in_schema=False)]
 
 
@@ -87,9 +89,12 @@ def _add_tasks(router: APIRouter, container: Container) -> None:
         summary="End a running task",
         responses=documented(ErrorKind.NOT_FOUND),
     )
-    async def end_task(key: Annotated[str, Path(pattern=PRINTABLE, description="Its idempotency key")]) -> None:
-        if not container.works.end_key(key):
-            raise refused(ErrorKind.NOT_FOUND, "No task of that key is running.")
+    async def end_task(
+        key: Annotated[str, Path(pattern=PRINTABLE, description="Its idempotency key")],
+        epoch: Epoch = None,
+    ) -> None:
+        if not container.works.end_key(key, epoch):
+            raise refused(ErrorKind.NOT_FOUND, "No task of that key is running, or it is another's by now.")
 
 
 def _add_task(router: APIRouter, container: Container, route: str, tasks: tuple[str, ...]) -> None:
@@ -110,11 +115,13 @@ def _add_task(router: APIRouter, container: Container, route: str, tasks: tuple[
         order: Annotated[TaskInput, Body(openapi_examples={task: {"value": task_input(task)} for task in tasks})],
         idempotency_key: IdempotencyKey = "",
         pipeline: PipelineId = "",
+        epoch: Epoch = None,
         accept: Accept = "",
     ) -> Response:
         if order.task not in tasks:
             raise refused(ErrorKind.INVALID, f"This route runs {' or '.join(tasks)}.")
         work = await container.take(order, idempotency_key, pipeline)
+        work.epoch = max(work.epoch, epoch or 0)
         if STREAM_TYPE in accept:
             return NewsResponse(container.works, work)
         return await _one_answer(container.works, work, request)

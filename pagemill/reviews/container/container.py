@@ -51,7 +51,6 @@ class Health(Record):
     waits_for: tuple[str, ...] = ()
     trouble: str = ""  # why it is not healthy
     models: dict[str, str]  # the identity of the model that answered last, by capability
-    store: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,7 +129,6 @@ class Container:
             waits_for=self._waits_for(),
             trouble="the server is ending" if self.works.draining else self.readiness.trouble,
             models=self._models(),
-            store=self.store.uri,
         )
 
     def report(self) -> ServerReport:

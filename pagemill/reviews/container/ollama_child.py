@@ -12,6 +12,7 @@ from pagemill.errors import UserError
 
 PORT = 11434
 CONTEXT_TOKENS = 24_576  # for the longest deck that is not cut, and its answer; see docs/decks.md
+OF_REVIEWS = ("DECK_REVIEW_", "PAGEMILL_")  # variables that are none of its business, the token among them
 END_SECONDS = 10.0
 
 
@@ -31,7 +32,8 @@ def running_ollama(on_death: Callable[[int], None]) -> Iterator[str]:
             "ollama", "is not installed here", "name a model server with decks.vision.url or decks.text.url"
         )
     address = f"127.0.0.1:{_free_port()}"
-    environment = {"OLLAMA_CONTEXT_LENGTH": str(CONTEXT_TOKENS), **os.environ, "OLLAMA_HOST": address}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OF_REVIEWS)}
+    environment = {"OLLAMA_CONTEXT_LENGTH": str(CONTEXT_TOKENS), **inherited, "OLLAMA_HOST": address}
     ending = threading.Event()
     with subprocess.Popen([program, "serve"], env=environment, stdin=subprocess.DEVNULL) as process:
 

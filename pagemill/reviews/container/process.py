@@ -171,7 +171,7 @@ def _parser(kind: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"pagemill.reviews.container {kind}", description=KINDS[kind].title)
     add = functools.partial(_add, parser)
     add("host", "DECK_REVIEW_HOST", "127.0.0.1", str, "address to listen on")
-    add("port", "DECK_REVIEW_PORT", "8000", int, "port to listen on; 0 for any that is free")
+    add("port", "DECK_REVIEW_LISTEN_PORT", "8000", int, "port to listen on; 0 for any that is free")
     add("url", "DECK_REVIEW_URL", "", str, "URL at which the backend reaches this container")
     add("container-id", "DECK_REVIEW_CONTAINER_ID", os.environ.get("HOSTNAME", ""), str, "by which its host knows it")
     add("drain-seconds", "DECK_REVIEW_DRAIN_SECONDS", str(DRAIN_SECONDS), float, "for tasks that run at the end")

@@ -44,6 +44,7 @@ class Work:
         self.share = 0.0
         self.outcome: TaskOutput | Problem | None = None
         self.listeners = 0
+        self.epoch = 0  # of the request that counts
         self.unheard: asyncio.TimerHandle | None = None
         self.ended = threading.Event()
         self.finished = 0.0
@@ -159,10 +160,10 @@ class Works:
         self.forget(work)
         work.change(outcome=Problem(error=ErrorKind.CANCELLED, message=reason))
 
-    def end_key(self, key: str) -> bool:
-        """End the task of a key; say whether one was running."""
+    def end_key(self, key: str, epoch: int | None = None) -> bool:
+        """End the task of a key; say whether one was running that nobody with a higher epoch asked for since."""
         work = self._by_key.get(key)
-        if work is None or work.outcome is not None:
+        if work is None or work.outcome is not None or (epoch is not None and epoch < work.epoch):
             return False
         self.end(work, MEANINGS[ErrorKind.CANCELLED])
         return True

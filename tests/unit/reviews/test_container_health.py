@@ -37,7 +37,7 @@ def test_health_needs_no_token_and_tells_what_runs(store: Store, deck: Deck) -> 
             list(news)
 
     assert (idle["kind"], idle["state"], idle["queue"]) == ("vision", "active", {"running": [], "room": 2})
-    assert (idle["models"], idle["store"], idle["waits_for"]) == ({"vision": "scripted"}, store.uri, [])
+    assert (idle["models"], idle["waits_for"]) == ({"vision": "scripted"}, [])
     (running,) = busy["queue"]["running"]
     assert (running["task"], running["key"], running["pipeline"]) == (VISUAL, "one", "of-a-pipeline")
     assert busy["queue"]["room"] == 1

@@ -61,7 +61,7 @@ def test_it_starts_the_container_of_its_kind_and_ends_it_by_sigterm(kind):
 
 @of_each_kind
 def test_it_is_reached_and_its_health_is_asked_for_at_the_port_that_it_exposes(kind, monkeypatch):
-    for name in ("DECK_REVIEW_HOST", "DECK_REVIEW_PORT"):
+    for name in ("DECK_REVIEW_HOST", "DECK_REVIEW_LISTEN_PORT"):
         monkeypatch.setenv(name, environment(kind)[name])
     started = process._parser(kind).parse_args([])
     assert (started.host, str(started.port)) == ("0.0.0.0", value(kind, "EXPOSE"))

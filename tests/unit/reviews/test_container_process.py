@@ -39,7 +39,7 @@ def started(store: Store, model_url: str, backend: str = "") -> Iterator[tuple["
         "PAGEMILL_DECKS__STORE": store.uri,
         "PAGEMILL_DECKS__VISION__URL": model_url,
         "PAGEMILL_DECKS__BACKEND": backend,
-        "DECK_REVIEW_PORT": "0",
+        "DECK_REVIEW_LISTEN_PORT": "0",
     }
     command = [sys.executable, ROOT / "containers" / "vision" / "app.py", "--announce", "--attached"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -11,7 +11,7 @@ from pagemill.decks.records import Deck
 from pagemill.decks.tasks import BY_NAME
 from pagemill.decks.visual import VisualAnalysis
 from pagemill.reviews.container.work import digest_of
-from pagemill.reviews.wire import RUNNING_TASK_ROUTE, Problem
+from pagemill.reviews.wire import EPOCH_HEADER, RUNNING_TASK_ROUTE, Problem
 from pagemill.storage import Store
 from tests.deck_containers import LIMIT_SECONDS, Gate, order_of, running_container, until
 from tests.decks import HEALTH, prepared, scripted, truth_of
@@ -196,6 +196,21 @@ def test_a_task_can_be_ended_and_begun_anew(store: Store, deck: Deck) -> None:
     assert (ended.status_code, answer.status_code, answer.json()["error"]) == (204, 499, "cancelled")
     assert again.status_code == 200
     assert (twice.status_code, twice.json()["error"]) == (404, "not_found")
+
+
+def test_who_was_superseded_does_not_end_the_task_of_who_took_over(store: Store, deck: Deck) -> None:
+    model, gate = scripted(), Gate()
+    model.before = gate
+    with running_container("vision", store, model) as vision, ThreadPoolExecutor(2) as pool:
+        for epoch in ("1", "2"):
+            vision.client.headers[EPOCH_HEADER] = epoch
+            asked = pool.submit(vision.run, order_of(VISUAL, deck), "one")
+            until(lambda epoch=epoch: [str(work.epoch) for work in vision.container.works.running] == [epoch])
+        late = vision.client.delete(RUNNING_TASK_ROUTE.format(key="one"), headers={EPOCH_HEADER: "1"})
+        gate.opened.set()
+        answer = asked.result()
+
+    assert (late.status_code, answer.status_code) == (404, 200)
 
 
 def test_there_is_room_for_so_many_tasks(store: Store, deck: Deck) -> None:
