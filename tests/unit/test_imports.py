@@ -134,6 +134,13 @@ def test_pipelines_are_made_of_components_for_a_preset() -> None:
     assert {part_of(each.module) for each in reached} == {"components", "presets", "errors", "decks"}
 
 
+@pytest.mark.parametrize(("package", "part"), [("dbos", "flow"), ("fastapi", "reviews")])
+def test_one_part_alone_knows_a_framework(package: str, part: str) -> None:
+    assert {
+        each for each in BY_PART if any(f"{it.module}.".startswith(f"{package}.") for it in imports_of_part(each))
+    } == {part}
+
+
 def test_nobody_imports_the_command() -> None:
     everything = [each for part in BY_PART for each in imports_of_part(part)]
     assert [each for each in everything if part_of(each.module) == "cli"] == []
