@@ -83,5 +83,6 @@ clean:  ## Remove what the demo made.
 
 .venv/%-ready: requirements/%.txt pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --no-deps -r $<
+	$(BIN)/pip install --quiet --no-deps -r containers/build-requirements.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

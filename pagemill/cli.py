@@ -17,7 +17,7 @@ from pagemill.reviews import command as decks
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 app = typer.Typer(
-    help="Turn RAR archives of PDF books into a dataset with Nougat.",
+    help="Turn RAR archives of PDF books into a dataset with Nougat, and review pitch decks.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

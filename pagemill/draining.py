@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 KEEP_ALIVE_SECONDS = 620  # longer than Google's load balancers keep an idle connection, so that they close it
+LEAVING_SECONDS = 2  # for requests that are open when all is drained: half sent ones, for instance
 
 
 class DrainingServer(uvicorn.Server):
@@ -34,6 +35,7 @@ class DrainingServer(uvicorn.Server):
             lifespan="off",
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=LEAVING_SECONDS,
         )
         super().__init__(config)
         self.ended_well = True

@@ -1,5 +1,6 @@
 """Logs of servers: to stderr, an object of JSON a line, as Cloud Logging and other collectors read them."""
 
+import datetime
 import json
 import logging
 
@@ -9,7 +10,9 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        line = {"severity": record.levelname, "message": record.getMessage(), **getattr(record, "fields", {})}
+        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        line = {"time": at, "severity": record.levelname, "message": record.getMessage()}
+        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["message"] += "\n" + self.formatException(record.exc_info)
         return json.dumps(line)
@@ -21,3 +24,4 @@ def configure_log() -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("pagemill").setLevel(logging.INFO)
+    logging.getLogger("dbos").handlers = [logging.NullHandler()]  # without any, DBOS brings one that writes no JSON

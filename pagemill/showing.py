@@ -17,12 +17,14 @@ def show_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     if as_json:
         show_json(rows)
         return
+    if not rows:
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for number, name in enumerate(rows[0] if rows else ()):
+    for number, name in enumerate(rows[0]):
         whole = number == 0
         table.add_column(name.replace("_", " "), no_wrap=whole, overflow="ignore" if whole else "fold")
     for row in rows:

@@ -17,6 +17,8 @@ os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from pagemill.errors import UserError
+
 COPY_BYTES = 1 << 20
 WEB_PROTOCOLS = ("http://", "https://")
 READ_TIMEOUT_SECONDS = 60.0
@@ -53,10 +55,18 @@ class Store:
 
     Names are relative, with forward slashes. A file appears under its name whole or not at all:
     it is written under a temporary name, flushed to disk and renamed.
+
+    Raises:
+        UserError: The URI names no file system that is known here.
     """
 
     def __init__(self, uri: str) -> None:
-        self.filesystem, self.root = fsspec.core.url_to_fs(uri)
+        try:
+            self.filesystem, self.root = fsspec.core.url_to_fs(uri)
+        except (ValueError, ImportError) as error:
+            raise UserError(
+                f"store {uri}", f"cannot be used ({error})", "name a folder, or gs://bucket/prefix"
+            ) from None
         self.uri = uri.rstrip("/")
         self.is_local = isinstance(self.filesystem, LocalFileSystem)
 

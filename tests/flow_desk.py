@@ -69,8 +69,8 @@ class Desk:
     def fail(self, attempt: Attempt, reason: str = "it broke", **others: Any) -> bool:
         return self.database.write(attempts.fail, attempt, reason, **others)
 
-    def lose(self, attempt: Attempt) -> bool:
-        return self.database.write(attempts.lose, attempt, "gone")
+    def lose(self, attempt: Attempt, begun: bool = True) -> bool:
+        return self.database.write(attempts.lose, attempt, "gone", begun)
 
     def lose_need(self, attempt: Attempt, need: str) -> bool:
         return self.database.write(attempts.lose_need, attempt, need)

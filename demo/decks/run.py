@@ -13,6 +13,8 @@ from rich.console import Console
 
 HERE = Path(__file__).parent
 OUT = Path("out/demo-decks")
+PAGEMILL = Path(sys.executable).with_name("pagemill")
+MODELS = "PAGEMILL_DECKS__VISION__URL=http://… PAGEMILL_DECKS__TEXT__URL=http://…"  # of real ones
 OPTIONS = {"out": OUT, "store": OUT / "store", "template": HERE / "questions.yaml", "specialists": "always"}
 OWN_SETTINGS = "PAGEMILL_"  # what the user's variables begin with; the demo has settings of its own
 
@@ -25,37 +27,42 @@ def main() -> None:
     files = {Path(each).suffix: Path(each) for each in review["files"]}
     show_review(json.loads(files[".json"].read_text()))
     console.rule("where it is")
-    pagemill = f"pagemill decks status {review['review'][:8]} --store {OUT / 'store'}"
+    pagemill = os.path.relpath(PAGEMILL)
     console.print(
         f"report   {files['.html']}\ntext     {files['.md']}\nlogs     {OUT / 'store/decks/logs'}/", soft_wrap=True
     )
-    console.print(f"tasks    {pagemill}", soft_wrap=True)
+    console.print(f"tasks    {pagemill} decks status {review['review'][:8]} --store {OUT / 'store'}", soft_wrap=True)
+    console.print(f"next     {MODELS} {pagemill} decks review deck.pdf --wait", soft_wrap=True)
     open_in_browser(files[".html"])
 
 
 def review_deck() -> dict[str, Any]:
     """Run the review, all of it on this machine; when it is there already, nothing is done again."""
     words = [str(word) for name, value in OPTIONS.items() for word in (f"--{name}", value)]
-    command = [Path(sys.executable).with_name("pagemill"), "decks", "review", HERE / "korbland.pdf"]
+    command = [PAGEMILL, "decks", "review", HERE / "korbland.pdf"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
     settings = OUT / "pagemill.toml"  # empty
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.touch()
     environment["PAGEMILL_CONFIG"] = str(settings)
-    done = subprocess.run([*command, "--wait", "--json", *words], stdout=subprocess.PIPE, env=environment)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return dict(json.loads(done.stdout)[0])
+    with subprocess.Popen([*command, "--wait", "--json", *words], stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            told, _ = process.communicate()
+        except KeyboardInterrupt:  # the command has met it too, and ends in its own way
+            sys.exit(process.wait())
+    if process.returncode:
+        sys.exit(process.returncode)
+    return dict(json.loads(told)[0])
 
 
 def show_review(review: dict[str, Any]) -> None:
     """Print what the model made of the deck, and which of it was not believed."""
     console.rule("what the model says, and what became of it")
-    for name, found in review["extractions"]["extractions"].items():
+    for name, found in (review["extractions"] or {"extractions": {}})["extractions"].items():
         flags = ", ".join(found["flags"]) or "no flag"
         console.print(f"{name}: {found['value']!r} ({flags})", markup=False, highlight=False)
-    calls = [call for part in ("visual", "feedback", "extractions") for call in review[part]["calls"]]
-    calls += [call for each in review["specialists"] for call in each["calls"]]
+    parts = [review["visual"], review["feedback"], review["extractions"], *review["specialists"]]
+    calls = [call for part in parts if part for call in part["calls"]]
     seconds = sum(call["seconds"] for call in calls)
     console.print(
         f"{len(calls)} questions, {seconds:.0f} s of the model. It is the smallest there is: its answers have the form"

@@ -15,6 +15,7 @@ from typing import Any
 
 from pagemill.runs import RUN_FILE
 
+PROGRAM = "from pagemill.cloud.local import execute; execute()"  # of the process that runs a pipeline
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _EVENTS = {
     "started": re.compile(r"Executing task '?(?P<task>[\w-]+)'?"),
@@ -75,7 +76,7 @@ def run_pipeline(
     with (
         staged_log.open("w") as log,
         subprocess.Popen(
-            [sys.executable, "-c", "from pagemill.cloud.local import execute; execute()", json.dumps(order)],
+            [sys.executable, "-c", PROGRAM, json.dumps(order)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

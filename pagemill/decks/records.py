@@ -54,7 +54,7 @@ class Deck(Record):
     """A pitch deck whose PDF lies in the store."""
 
     pdf_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    name: str  # of the file, for people
+    name: Annotated[str, Field(pattern=r"^[^\x00]*$")]  # of the file, for people; a text that databases take
 
     @property
     def pdf(self) -> str:

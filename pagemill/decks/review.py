@@ -5,11 +5,11 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pydantic import Field
 
-from pagemill.decks.asking import AskingFailed, BadAnswer, Call, Context
+from pagemill.decks.asking import AskingFailed, BadAnswer, Call, Context, ModelUnavailable
 from pagemill.decks.extractions import DeckExtractions
 from pagemill.decks.feedback import DeckFeedback
 from pagemill.decks.keeping import ResultLost, load
@@ -17,9 +17,15 @@ from pagemill.decks.records import Deck, Reason, Record, Result, Status
 from pagemill.decks.specialized import SpecializedAnalysis
 from pagemill.decks.tasks import BY_NAME, TASKS, Parameters, TaskInput, TaskOutput, run_task
 from pagemill.decks.visual import VisualAnalysis
+from pagemill.errors import UserError
 from pagemill.storage import Store, digest
 
 ResultT = TypeVar("ResultT", bound=Result)
+
+REASONS: Mapping[type[Exception], Reason] = {
+    BadAnswer: Reason.BAD_ANSWER,
+    ModelUnavailable: Reason.MODEL_UNAVAILABLE,
+}
 
 
 class Trouble(Record):
@@ -31,6 +37,18 @@ class Trouble(Record):
     detail: str = ""
     raw: tuple[str, ...] = ()  # what the model said instead of an answer
     calls: tuple[Call, ...] = ()
+
+    @classmethod
+    def of(cls, task: str, error: AskingFailed | ResultLost | UserError) -> Self:
+        """Return why a task has no result, from what it raised."""
+        raw, calls = (error.raw, error.calls) if isinstance(error, AskingFailed) else ((), ())
+        reason = REASONS.get(type(error), Reason.STAGE_FAILED)
+        return cls(task=task, status=Status.FAILED, reason=reason, detail=str(error), raw=raw, calls=calls)
+
+    @classmethod
+    def without_need(cls, task: str, lacking: Iterable[str]) -> Self:
+        """Return the trouble of a task that was not begun, since what it needs has no result."""
+        return cls(task=task, status=Status.SKIPPED, reason=Reason.NEED_FAILED, detail=", ".join(lacking))
 
 
 class Review(Record):
@@ -111,7 +129,7 @@ def assemble_review(
         try:
             return load(store, outputs[task], kind)
         except ResultLost as lost:
-            found.append(Trouble(task=task, status=Status.FAILED, reason=Reason.STAGE_FAILED, detail=str(lost)))
+            found.append(Trouble.of(task, lost))
             return None
 
     visual = take("visual_analysis", VisualAnalysis)
@@ -151,10 +169,7 @@ class _Run:
             if lacking.intersection(needs):
                 self.waiting.remove(name)
                 lacking.add(name)
-                missing = ", ".join(need for need in needs if need in lacking)
-                self.troubles.append(
-                    Trouble(task=name, status=Status.SKIPPED, reason=Reason.NEED_FAILED, detail=missing)
-                )
+                self.troubles.append(Trouble.without_need(name, [need for need in needs if need in lacking]))
                 self._progress(name, 1.0)
             elif all(need in self.outputs for need in needs):
                 self.waiting.remove(name)
@@ -166,18 +181,9 @@ class _Run:
         """Take what a task gave; raises UserError and what is nobody's fault but ours."""
         try:
             self.outputs[name] = future.result().result
-        except AskingFailed as failure:
-            reason = Reason.BAD_ANSWER if isinstance(failure, BadAnswer) else Reason.MODEL_UNAVAILABLE
-            self._fail(name, reason, str(failure), failure.raw, failure.calls)
-        except ResultLost as lost:
-            self._fail(name, Reason.STAGE_FAILED, str(lost))
+        except (AskingFailed, ResultLost) as failure:
+            self.troubles.append(Trouble.of(name, failure))
         self._progress(name, 1.0)
-
-    def _fail(
-        self, name: str, reason: Reason, detail: str, raw: tuple[str, ...] = (), calls: tuple[Call, ...] = ()
-    ) -> None:
-        trouble = Trouble(task=name, status=Status.FAILED, reason=reason, detail=detail, raw=raw, calls=calls)
-        self.troubles.append(trouble)
 
     def _work(self, name: str) -> TaskOutput:
         needs = {need: self.outputs[need] for need in BY_NAME[name].needs}

@@ -1,6 +1,7 @@
 """Turns a deck into slides: a picture and the text of each page, read once and kept in the store."""
 
 import dataclasses
+import os
 import threading
 import weakref
 from pathlib import Path
@@ -60,7 +61,7 @@ def add_deck(path: Path, store: Store) -> Deck:
         raise UserError(str(path), error.strerror or "cannot be read", "give the path of a PDF") from error
     if b"%PDF-" not in begins:
         raise UserError(str(path), "is not a PDF", "export the deck as PDF")
-    deck = Deck(pdf_sha256=file_sha256(path), name=path.name)
+    deck = Deck(pdf_sha256=file_sha256(path), name=os.fsencode(path.name).decode(errors="replace"))
     if not store.exists(deck.pdf):
         store.write_bytes(deck.pdf, path.read_bytes())
     return deck

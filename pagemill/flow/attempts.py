@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from pagemill.flow.changes import NOWHERE, OpenPipeline, queue_anew, record
 from pagemill.flow.repairing import ANEW
 from pagemill.flow.runner import PipelineRun, Server, TaskRun
-from pagemill.flow.servers import server_from, suspect
+from pagemill.flow.servers import server_from, suspect, trust
 from pagemill.flow.spec import PipelineSpec
 from pagemill.flow.states import ENDED, TaskState
 from pagemill.flow.tables import processing_servers, results
 
 MOST_LOSSES = 10  # of processes under a task, or of what it needs, until it is held to be what ends them
+MOST_IN_VAIN = MOST_LOSSES - 2  # that count of losses of containers which nobody reached: no task ended those
 FIRST_LOSS_DELAY_SECONDS, MOST_LOSS_DELAY_SECONDS = 0.5, 60.0  # a server that nobody reaches may say that it lives
 GRACE_SECONDS = 5.0  # beyond a time limit, for the runner's own answer that it was reached
 
@@ -81,6 +82,7 @@ def finish(connection: sa.Connection, attempt: Attempt, result: dict[str, Any]) 
             seconds = _seconds(pipeline, name)
             pipeline.keep(name, result, seconds)
             pipeline.end(name, TaskState.DONE, share=1.0, detail={"seconds": seconds})
+            trust(connection, attempt.task.server.id)
     return counts
 
 
@@ -109,11 +111,21 @@ def fail(
     return counts
 
 
-def lose(connection: sa.Connection, attempt: Attempt, reason: str) -> bool:
-    """Note that its server went away, which gets nothing more for now; returns whether the attempt still counted."""
+def lose(connection: sa.Connection, attempt: Attempt, reason: str, begun: bool = True) -> bool:
+    """Note that its server went away, which gets nothing more for now.
+
+    Args:
+        connection: In a transaction.
+        attempt: What is lost.
+        reason: Why.
+        begun: Whether the server may have begun it.
+
+    Returns:
+        Whether the attempt still counted.
+    """
     with OpenPipeline(connection, attempt.pipeline.id) as pipeline:
         if counts := _counts(pipeline, attempt):
-            hand_back(pipeline, attempt.task.name, reason)
+            hand_back(pipeline, attempt.task.name, reason, begun)
             suspect(connection, attempt.task.server.id, pipeline.now)
     return counts
 
@@ -152,14 +164,15 @@ def fail_open(
     pipeline.change(name, TaskState.RETRYING, "", told, failures=failures, reason=reason, due_at=due, **NOWHERE)
 
 
-def hand_back(pipeline: OpenPipeline, name: str, reason: str) -> None:
+def hand_back(pipeline: OpenPipeline, name: str, reason: str, begun: bool = True) -> None:
     """Take a task from a server that is gone, so that another gets it at once."""
     if pipeline.tasks[name]["state"] != TaskState.RUNNING:
         state = TaskState(pipeline.tasks[name]["state"])
         pipeline.change(name, state, "handed back", {"reason": reason}, **NOWHERE)
         return
-    delay = loss_delay(pipeline.tasks[name]["losses"] + 1)
-    _put_back(pipeline, name, TaskState.RETRYING, "lost", reason, delay)
+    before = pipeline.tasks[name]["losses"]
+    losses = before + 1 if begun else max(before, min(before + 1, MOST_IN_VAIN))
+    _put_back(pipeline, name, TaskState.RETRYING, "lost", reason, losses, loss_delay(losses))
 
 
 def retry_delay(spec: PipelineSpec, name: str, failures: int) -> float | None:
@@ -174,12 +187,13 @@ def loss_delay(losses: int) -> float:
 
 
 def _wait_again(pipeline: OpenPipeline, name: str, reason: str) -> None:
-    _put_back(pipeline, name, TaskState.QUEUED, "need lost", reason, 0.0)
+    _put_back(pipeline, name, TaskState.QUEUED, "need lost", reason, pipeline.tasks[name]["losses"] + 1, 0.0)
 
 
-def _put_back(pipeline: OpenPipeline, name: str, state: TaskState, kind: str, reason: str, delay: float) -> None:
+def _put_back(
+    pipeline: OpenPipeline, name: str, state: TaskState, kind: str, reason: str, losses: int, delay: float
+) -> None:
     """Have a task that runs run again, for no fault of its own, but not forever."""
-    losses = pipeline.tasks[name]["losses"] + 1
     if losses > MOST_LOSSES:
         _give_up(pipeline, name, losses, reason)
         return

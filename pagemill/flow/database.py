@@ -1,18 +1,24 @@
 """A database, SQLite or PostgreSQL: its schema, its clock, and transactions that outlive a restart of the server."""
 
 import datetime
+import logging
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 import tenacity
 
+from pagemill.waiting import failure_of
+
 PATIENCE_SECONDS = 60.0  # how long a database may be away
 POOL_SIZE = 10
+TELL_SECONDS = 2.0  # a database that is away for longer is told of
 BUSY_SECONDS = 30
 IDLE_SECONDS = 2  # PostgreSQL then takes its locks from a process that stopped in the midst of a transaction
 READING = "pagemill_reading"
 VERSION_TABLE = "pagemill_flow_version"
+
+_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,6 +46,7 @@ class Database:
     def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self.url = url
         self._patience_seconds = patience_seconds
+        self._is_away = False  # as the log was told
         parsed = sa.make_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if not self.is_sqlite:
@@ -90,12 +97,24 @@ class Database:
             with engine.begin() as connection:
                 return work(connection)
 
-        return tenacity.Retrying(
+        done = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_interruption),
             wait=tenacity.wait_exponential_jitter(initial=0.05, max=1),
             stop=tenacity.stop_after_delay(self._patience_seconds),
+            before_sleep=self._tell,
             reraise=True,
         )(once)
+        if self._is_away:
+            self._is_away = False
+            _log.info("the database answers again")
+        return done
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        """Log that the database is away, once."""
+        error = failure_of(state)
+        if not self._is_away and isinstance(error, sa.exc.DBAPIError) and state.idle_for >= TELL_SECONDS:
+            self._is_away = True
+            _log.warning("the database does not answer: %s", str(error.orig).splitlines()[0])
 
     def close(self) -> None:
         """Close the connections."""

@@ -98,7 +98,7 @@ def _waiting(spec_name: str, now: datetime.datetime) -> tuple[sa.ColumnElement[b
 
 
 def _loads(connection: sa.Connection, spec_name: str, now: datetime.datetime, timeout_seconds: float) -> list[Load]:
-    loads = {server.id: Load(server) for server in live_servers(connection, spec_name, now, timeout_seconds)}
+    loads = {load.server.id: load for load in live_servers(connection, spec_name, now, timeout_seconds)}
     columns = tasks.c.server_id, tasks.c.pipeline_id, tasks.c.name, tasks.c.capability
     for row in connection.execute(sa.select(*columns).where(tasks.c.server_id.in_(list(loads)))):
         loads[row.server_id].work.append(Work(row.pipeline_id, row.name, row.capability))

@@ -49,8 +49,16 @@ class NeedLost(Exception):
 class ServerLost(Exception):
     """Raised by a runner: the container went away, which is no failure of the task; another one takes it at once.
 
-    The container gets no task before it is heard of again.
+    The container gets no task before it is heard of again, and after that only what no other one has room for.
+
+    Args:
+        message: Why.
+        begun: Whether the container may have begun, so that it may be the task that ends containers.
     """
+
+    def __init__(self, message: str, *, begun: bool = True) -> None:
+        super().__init__(message)
+        self.begun = begun
 
 
 class Superseded(Exception):

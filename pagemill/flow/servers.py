@@ -35,6 +35,7 @@ class Load:
 
     server: Server
     work: list[Work] = field(default_factory=list)
+    is_doubted: bool = False  # it says that it lives, but did not answer when it was last given a task
 
     def can(self, name: str, capability: str) -> bool:
         """Whether the server can do such tasks at all."""
@@ -68,11 +69,14 @@ class ServerStatus:
 
 
 def choose(task: Work, loads: Iterable[Load]) -> Load | None:
-    """Return where a task goes: to a server that has its pipeline already, else to the one with least to do."""
+    """Return where a task goes: to a server that has its pipeline already, else to the one with least to do.
 
-    def order(load: Load) -> tuple[bool, float, str]:
+    Who is doubted comes last.
+    """
+
+    def order(load: Load) -> tuple[bool, bool, float, str]:
         there = any(each.pipeline_id == task.pipeline_id for each in load.work)
-        return not there, len(load.work) / load.server.max_tasks, load.server.id
+        return load.is_doubted, not there, len(load.work) / load.server.max_tasks, load.server.id
 
     return min((load for load in loads if load.has_room(task)), key=order, default=None)
 
@@ -148,19 +152,31 @@ def hear(connection: sa.Connection, server: Server, status: str, current_pipelin
     if is_new:
         lock(connection)
     now = clock(connection)
-    heard: dict[str, Any] = {"current_pipelines": current_pipelines, "last_heartbeat": now, "suspected_at": None}
+    heard: dict[str, Any] = {"current_pipelines": current_pipelines, "last_heartbeat": now}
     news = {**_description(server), "status": status, "updated_at": now} if is_new else {}
     alive = table.update().where(table.c.id == server.id, table.c.status.in_(ALIVE))
     if connection.execute(alive.values({**news, **heard})).rowcount != 1:
         return Heard.UNKNOWN
     if row.status != status:
         record(connection, now, "server", server_id=server.id, before=row.status, after=status)
-    return Heard.CHANGED if is_new or row.suspected_at else Heard.AS_BEFORE
+    return Heard.CHANGED if is_new or _is_suspected(row) else Heard.AS_BEFORE
 
 
 def suspect(connection: sa.Connection, server_id: str, now: datetime.datetime) -> None:
     """Give a server that did not answer nothing more until it is heard of: it may be gone."""
     connection.execute(table.update().where(table.c.id == server_id).values(suspected_at=now))
+
+
+def trust(connection: sa.Connection, server_id: str) -> None:
+    """Doubt a server no longer: it has done a task."""
+    doubted = table.c.id == server_id, table.c.suspected_at.is_not(None)
+    connection.execute(table.update().where(*doubted).values(suspected_at=None))
+
+
+def _is_suspected(row: sa.Row[tuple[object, ...]]) -> bool:
+    """Whether a server did not answer, and was not heard of since."""
+    kept = row._mapping
+    return kept["suspected_at"] is not None and kept["suspected_at"] >= kept["last_heartbeat"]
 
 
 def set_status(connection: sa.Connection, server_id: str, status: str, among: Iterable[str] = ALIVE) -> bool:
@@ -183,12 +199,13 @@ def set_status(connection: sa.Connection, server_id: str, status: str, among: It
 
 def live_servers(
     connection: sa.Connection, spec_name: str, now: datetime.datetime, timeout_seconds: float
-) -> list[Server]:
-    """Return the servers that may get tasks."""
+) -> list[Load]:
+    """Return the servers that may get tasks, without what they have to do."""
     since = now - datetime.timedelta(seconds=timeout_seconds)
-    heard = table.c.status == ACTIVE, table.c.last_heartbeat >= since, table.c.suspected_at.is_(None)
-    alive = sa.select(table).where(*heard, _for_spec(spec_name))
-    return [server_from(row) for row in connection.execute(alive.order_by(table.c.id))]
+    heard = table.c.status == ACTIVE, table.c.last_heartbeat >= since
+    rows = connection.execute(sa.select(table).where(*heard, _for_spec(spec_name)).order_by(table.c.id))
+    there = (row for row in rows if not _is_suspected(row))
+    return [Load(server_from(row), is_doubted=row.suspected_at is not None) for row in there]
 
 
 def statuses(connection: sa.Connection, spec_name: str) -> list[ServerStatus]:
@@ -203,7 +220,7 @@ def statuses(connection: sa.Connection, spec_name: str) -> list[ServerStatus]:
         ServerStatus(
             server=server_from(row),
             status=row.status,
-            is_suspected=row.suspected_at is not None,
+            is_suspected=_is_suspected(row),
             last_heartbeat=row.last_heartbeat,
             current_pipelines=row.current_pipelines,
             tasks=tuple(work[row.id]),

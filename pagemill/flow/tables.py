@@ -117,7 +117,7 @@ processing_servers = sa.Table(
     sa.Column("visual_cache_access", sa.Boolean, nullable=False),
     sa.Column("models", JSON, nullable=False, server_default="{}"),  # capability: identity of its model
     sa.Column("last_heartbeat", Instant, nullable=False),
-    sa.Column("suspected_at", Instant),  # since it did not answer; it gets nothing until it is heard of
+    sa.Column("suspected_at", Instant),  # when it did not answer; it gets nothing until it is heard of
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
     sa.Index("processing_servers_by_status", "status", "last_heartbeat"),

@@ -94,7 +94,7 @@ class Worker:
         except Skip as skipped:
             self._database.write(attempts.skip, attempt, str(skipped), skipped.result)
         except ServerLost as lost:
-            self._database.write(attempts.lose, attempt, str(lost))
+            self._database.write(attempts.lose, attempt, str(lost), lost.begun)
         except NeedLost as lost:
             self._database.write(attempts.lose_need, attempt, lost.task_name)
         except TaskFailed as failed:

@@ -1,6 +1,7 @@
 """`pagemill decks`: review pitch decks, look how far they are, mend what failed, read what came out."""
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ LATEST = 20
 PACKAGES = ("alembic", "dbos", "fastapi", "httpx", "ollama", "openai", "sqlalchemy", "uvicorn")
 TINY = (
     "the tiny model answers for {}: what it says proves that all is wired up, and is no judgement of the deck;"
-    " name a real one by decks.vision.url and decks.text.url"
+    " name real ones by PAGEMILL_DECKS__VISION__URL and PAGEMILL_DECKS__TEXT__URL"
 )
 
 group = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
@@ -70,6 +71,7 @@ def review(
     template: Annotated[str, typer.Option(help="What is asked: `healthcare`, or a YAML file.")] = "healthcare",
     specialists: Annotated[str, typer.Option(help="Which decks they see: `healthcare` or `always`.")] = "healthcare",
     ocr: Annotated[bool, typer.Option("--ocr/--no-ocr", help="Read slides that have no text by RapidOCR.")] = True,
+    max_slides: Annotated[int, typer.Option(min=1, help="A deck of more is refused.")] = 100,
     priority: Annotated[int, typer.Option(help="Lower comes first.")] = 0,
     store: Store = "",
     database: Database = "",
@@ -77,7 +79,9 @@ def review(
 ) -> None:
     """Review pitch decks. Goes on where it was stopped.
 
-    With --wait everything runs on this machine, unless a backend (`pagemill decks serve`) is there already.
+    With --wait everything runs on this machine, unless a backend (`pagemill decks serve`) is there already. Models are
+    named by `PAGEMILL_DECKS__VISION__URL`, `…__VISION__MODEL`, and the same of `TEXT`; without a URL a tiny one
+    answers, which proves that all is wired up, and no more.
 
     Example: `pagemill decks review deck.pdf --wait --out reviews`
     """
@@ -85,21 +89,24 @@ def review(
 
     if out and not wait:
         raise UserError("--out", "nothing is written before the reviews are over", "give --wait as well")
-    parameters = _parameters(template, specialists, ocr=ocr)
-    settings = _settings(store, database)
+    parameters = _parameters(template, specialists, max_slides, ocr=ocr)
+    settings, folder = _settings(store, database), out or Path("reviews")
     with desk_of(settings, new=True) as desk:
+        if wait:
+            folder.mkdir(parents=True, exist_ok=True)
         handed_in = hand_in(desk, decks, parameters, priority)
         for mistake in handed_in.mistakes:
-            typer.echo(f"pagemill: {mistake}", err=True)
+            _complain(str(mistake))
         if wait:
-            code = _finish(desk, handed_in, settings, out or Path("reviews"), as_json=as_json)
+            again = f"retry --store {shlex.quote(store)}" if store else "retry"
+            code = _finish(desk, handed_in, settings, folder, again, as_json=as_json)
         else:
             _tell_of_new(desk, handed_in, as_json=as_json)
             code = 0
     raise typer.Exit(2 if handed_in.mistakes else code)
 
 
-def _parameters(template: str, specialists: str, *, ocr: bool) -> Any:
+def _parameters(template: str, specialists: str, max_slides: int, *, ocr: bool) -> Any:
     from pagemill.decks.slides import SlideParameters
     from pagemill.decks.specialized import When
     from pagemill.decks.tasks import Parameters
@@ -107,30 +114,42 @@ def _parameters(template: str, specialists: str, *, ocr: bool) -> Any:
 
     if specialists not in list(When):
         raise UserError(f"specialists {specialists}", "is no choice", f"give one of {', '.join(When)}")
-    asked = load_template(template)
-    return Parameters(slides=SlideParameters(ocr=ocr), template=asked, specialists=When(specialists))
+    slides = SlideParameters(ocr=ocr, max_slides=max_slides)
+    return Parameters(slides=slides, template=load_template(template), specialists=When(specialists))
 
 
 def _tell_of_new(desk: "Desk", handed_in: "HandedIn", *, as_json: bool) -> None:
     """Tell the ids, and who carries the reviews out."""
-    from pagemill.reviews.reviewing import Backends
     from pagemill.reviews.showing import pipeline_row
 
-    rows = [pipeline_row(desk.status(each)) for each in handed_in.pipelines]
+    rows = [pipeline_row(desk.status(each), whole_id=as_json) for each in handed_in.pipelines]
     show_rows(rows, as_json=as_json)
-    if as_json or not rows:
-        return
+    if rows and not as_json:
+        _tell_who(desk)
+
+
+def _tell_who(desk: "Desk") -> None:
+    """Tell who carries out what is queued."""
+    from pagemill.reviews.reviewing import Backends
+
     if Backends(desk.queue).live():
         typer.echo("a backend carries them out; `pagemill decks status` tells how far they are")
     else:
-        typer.echo("nobody carries them out yet: `pagemill decks serve` and containers do, or this command with --wait")
+        who = "`pagemill decks serve` and containers do, or `pagemill decks review` of the same decks with --wait"
+        typer.echo(f"nobody carries them out yet: {who}")
 
 
-def _finish(desk: "Desk", handed_in: "HandedIn", settings: "DecksSettings", out: Path, *, as_json: bool) -> int:
+def _complain(mistake: str) -> None:
+    typer.echo(f"pagemill: {mistake}", err=True)
+
+
+def _finish(
+    desk: "Desk", handed_in: "HandedIn", settings: "DecksSettings", out: Path, again: str, *, as_json: bool
+) -> int:
     """Wait for reviews, write them, and tell where; return the exit code."""
     from rich.console import Console
 
-    from pagemill.reviews.reviewing import WITH_RESULT, carry_out, reasons, was_refused, write_reports
+    from pagemill.reviews.reviewing import WITH_RESULT, carry_out, shortcoming, was_refused, write_reports
     from pagemill.reviews.showing import shown_progress
 
     try:
@@ -143,9 +162,8 @@ def _finish(desk: "Desk", handed_in: "HandedIn", settings: "DecksSettings", out:
     for each in over:
         files = write_reports(desk, each, out) if each.state in WITH_RESULT else []
         rows.append({"review": each.id, "deck": each.document_name, "state": each.state, "files": files})
-        if trouble := reasons(each):
-            mend = f"`pagemill decks retry {each.id[:8]}` does it again"
-            typer.echo(f"pagemill: {each.document_name}: {each.state} ({trouble}); {mend}", err=True)
+        if lacking := shortcoming(desk, each, again):
+            _complain(lacking)
     _show_files(rows, as_json=as_json)
     if any(was_refused(desk, each) for each in over):
         return 2
@@ -154,6 +172,8 @@ def _finish(desk: "Desk", handed_in: "HandedIn", settings: "DecksSettings", out:
 
 def _tell_of_embedded(embedded: "Embedded") -> None:
     typer.echo(f"carried out by this process; logs in {embedded.logs}", err=True)
+    if embedded.models:
+        typer.echo(f"tasks are warming until their model answers: {', '.join(embedded.models)}", err=True)
     if embedded.tiny:
         typer.echo(TINY.format(" and ".join(embedded.tiny)), err=True)
 
@@ -247,7 +267,9 @@ def retry(
 
     with desk_of(_settings(store, database)) as desk:
         again = desk.retry(find_pipeline(desk, review), task or None)
-    typer.echo(f"queued anew: {', '.join(again)}" if again else "nothing failed, is lost or has gaps")
+        typer.echo(f"queued anew: {', '.join(again)}" if again else "nothing failed, is lost or has gaps")
+        if again:
+            _tell_who(desk)
 
 
 @_command("cancel")
@@ -285,6 +307,8 @@ def result(
         raise UserError("--format html", "is not for the standard output", "name a file by --out")
     with desk_of(_settings(store, database)) as desk:
         pipeline = find_pipeline(desk, review)
+        if not (found := desk.status(pipeline)).is_over:
+            typer.echo(f"{pipeline} is not over, {found.progress:.0f} % done: this is what there is so far", err=True)
         if out is None:
             sys.stdout.write(result_text(desk, pipeline, kind))
         else:

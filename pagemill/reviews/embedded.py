@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pagemill.decks.models.servers import Server
 from pagemill.errors import UserError
 from pagemill.logs import JsonLines
 from pagemill.reviews import llama
@@ -52,6 +53,7 @@ class Embedded:
     def __init__(self, settings: DecksSettings) -> None:
         self.settings = settings
         self.tiny = tuple(name for name in CONTAINERS if not _model_of(settings, name).url)
+        self.models = tuple(_known_model(settings, name) for name in CONTAINERS if name not in self.tiny)
         self.logs = logs_folder(settings)
         self._stack = contextlib.ExitStack()
         self._children: list[Child] = []
@@ -142,6 +144,15 @@ def logs_folder(settings: DecksSettings) -> Path:
 
 def _model_of(settings: DecksSettings, name: str) -> VisionModelSettings | TextModelSettings:
     return settings.vision if name == "vision" else settings.text
+
+
+def _known_model(settings: DecksSettings, name: str) -> str:
+    """Say which model a container is to use, and where; raises UserError for a URL that is none."""
+    told = _model_of(settings, name)
+    try:
+        return f"{told.model} at {Server(told.url)}"
+    except UserError as mistake:
+        raise UserError(f"decks.{name}.url", mistake.reason, mistake.mend) from None
 
 
 def _environment(settings: DecksSettings, backend_url: str) -> Mapping[str, str]:

@@ -28,6 +28,7 @@ REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)
 MAX_BODY_BYTES = 8 << 20
 DISCARD_SECONDS = 2.0  # for the rest of a body that is not wanted: who still sends would not hear the answer
+TOKEN = re.compile(r"[\x20-\x7e]+")
 TOLD_FAULTS = 5  # of a request that is not understood
 BY_STATUS = {404: ErrorKind.NOT_FOUND, 405: ErrorKind.NOT_ALLOWED}  # of what the framework refuses by itself
 MEANINGS = {
@@ -56,11 +57,13 @@ def shared_token(reference: str) -> str:
     """Read the token that backend and containers share.
 
     Raises:
-        UserError: There is none, or it is empty.
+        UserError: There is none, it is empty, or no header can hold it.
     """
     token = read_secret(reference).strip()
     if not token:
         raise UserError(reference, "is empty", "set it to a long random text")
+    if not TOKEN.fullmatch(token):
+        raise UserError(reference, "is no token, as HTTP has them", "make it of letters and digits without accents")
     return token
 
 
@@ -189,6 +192,11 @@ class Guard:
         except Refused as error:
             await _discard(receive)
             await problem_response(error.problem, error.headers)(scope, receive, visit.send)
+        except asyncio.CancelledError:  # the server ends, and this request would not
+            if not visit.status:
+                await problem_response(Problem(error=ErrorKind.DRAINING, message=MEANINGS[ErrorKind.DRAINING]))(
+                    scope, receive, visit.send
+                )
         except Exception:
             log.exception("a request failed", extra={"fields": visit.fields()})
             if visit.status:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,16 +20,18 @@ from pagemill.flow.servers import ALIVE, BACKEND
 from pagemill.flow.states import PipelineState
 from pagemill.reviews.backend.desk import DATABASE_FILE, Desk, database_url, open_desk
 from pagemill.reviews.embedded import Embedded, Occupied
+from pagemill.reviews.showing import SHORT_ID
 from pagemill.reviews.wire import ErrorKind
 from pagemill.settings import DecksSettings
 from pagemill.storage import Store
 
 POLL_SECONDS = 0.5
 DATABASE_PATIENCE_SECONDS = 5.0
-SHORT_ID = 8
 ALL = 1_000_000
 WITH_RESULT = (PipelineState.DONE, PipelineState.PARTIAL)
 FORMATS = ("html", "md", "json")
+MISPLACED = {errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS}
+PLACE_MEND = "look who may write there, or name another place"
 
 Show = Callable[[Sequence[PipelineStatus]], None]
 
@@ -66,6 +69,10 @@ def desk_of(settings: DecksSettings, *, new: bool = False) -> Iterator[Desk]:
         yield desk
     except sa.exc.OperationalError as error:
         raise _unreachable(settings, error) from None
+    except OSError as error:
+        if error.errno not in MISPLACED:
+            raise
+        raise UserError(str(error.filename), f"is out of reach ({error.strerror})", PLACE_MEND) from None
     finally:
         desk.close()
 
@@ -82,7 +89,8 @@ def _reach(url: str) -> None:
 def _unreachable(settings: DecksSettings, error: Exception) -> UserError:
     """Say in a line why a database is out of reach, without its URL, which may hold a password."""
     named = bool(settings.database.get_secret_value())
-    reason = str(getattr(error, "orig", None) or type(error).__name__).strip().split("\n")[0]
+    told = getattr(error, "orig", None) or getattr(error, "strerror", None) or type(error).__name__
+    reason = str(told).strip().split("\n")[0]
     mend = "look at decks.database and at the server" if named else "look at the folder, and whether its disk is full"
     return UserError("decks.database" if named else settings.store, f"cannot be reached ({reason})", mend)
 
@@ -171,8 +179,8 @@ def find_pipeline(desk: Desk, prefix: str) -> str:
     if prefix and len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"pipeline {prefix}", f"{len(found)} begin so", "give more of the id")
-    raise UserError(f"pipeline {prefix}", "is not known here", "`pagemill decks status` lists those that are")
+        raise UserError(f"review {prefix}", f"{len(found)} begin so", "give more of the id")
+    raise UserError(f"review {prefix}", "is not known here", "`pagemill decks status` lists those that are")
 
 
 def was_refused(desk: Desk, status: PipelineStatus) -> bool:
@@ -182,9 +190,22 @@ def was_refused(desk: Desk, status: PipelineStatus) -> bool:
     return any(event.detail.get("error") == ErrorKind.REFUSED for event in desk.queue.events(status.id))
 
 
-def reasons(status: PipelineStatus) -> str:
-    """Return in a line why tasks of a pipeline failed."""
-    return "; ".join(dict.fromkeys(task.reason for task in status.tasks if task.state == "failed" and task.reason))
+def shortcoming(desk: Desk, status: PipelineStatus, again: str) -> str:
+    """Say in a line why a pipeline that is over is not done, and what mends that; "" if it is done.
+
+    Args:
+        desk: Where it was handed in.
+        status: Its own.
+        again: The command, with its options, that queues anew what failed.
+    """
+    if status.state is PipelineState.DONE:
+        return ""
+    name = status.document_name
+    why = "; ".join(dict.fromkeys(task.reason for task in status.tasks if task.state == "failed" and task.reason))
+    if was_refused(desk, status):
+        return f"{name}: {why.removeprefix(f'{name}: ')}"
+    told = f"{status.state} ({why})" if why else status.state
+    return f"{name}: {told}; `pagemill decks {again} {status.id[:SHORT_ID]}`, then this command again, does the rest"
 
 
 def write_reports(desk: Desk, status: PipelineStatus, out: Path) -> list[Path]:

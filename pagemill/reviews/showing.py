@@ -15,6 +15,7 @@ from pagemill.flow.servers import ServerStatus
 from pagemill.flow.states import TaskState
 
 UNDER_WAY = (TaskState.WARMING, TaskState.RUNNING, TaskState.RETRYING)
+SHORT_ID = 8  # as much of an id as people read
 ROUGHLY = 10.0  # percent; a log has a line whenever so much more is done
 
 
@@ -61,7 +62,7 @@ class _Lines:
 
 def title_of(status: PipelineStatus) -> str:
     """Return what people call a pipeline."""
-    return f"{Path(status.document_name).stem or 'deck'} {status.id[:8]}"
+    return f"{Path(status.document_name).stem or 'deck'} {status.id[:SHORT_ID]}"
 
 
 def doing(status: PipelineStatus) -> str:
@@ -79,10 +80,10 @@ def left(status: PipelineStatus) -> str:
     return f"{minutes}:{seconds:02} left"
 
 
-def pipeline_row(status: PipelineStatus) -> dict[str, Any]:
+def pipeline_row(status: PipelineStatus, *, whole_id: bool = False) -> dict[str, Any]:
     """Return a pipeline as a row of a table."""
     return {
-        "review": status.id,
+        "review": status.id if whole_id else status.id[:SHORT_ID],
         "deck": status.document_name,
         "state": status.state,
         "done": f"{status.progress:.0f} %",
@@ -111,7 +112,7 @@ def server_row(status: ServerStatus) -> dict[str, Any]:
         "server": status.server.id,
         "type": status.server.server_type,
         "state": "suspected" if status.is_suspected else status.status,
-        "tasks": ", ".join(f"{each.name} of {each.pipeline_id[:8]}" for each in status.tasks),
+        "tasks": ", ".join(f"{each.name} of {each.pipeline_id[:SHORT_ID]}" for each in status.tasks),
         "models": ", ".join(sorted(set(status.server.models.values()))),
         "url": status.server.url,
     }

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pagemill.cloud import local
 from pagemill.cloud.compiled import PIPELINES, parameters_of, path_of
 from pagemill.cloud.local import LocalRun, run_pipeline
 from pagemill.cloud.spec import read_documents
@@ -28,7 +29,9 @@ from tests.model_server import running_model_server
 from tests.model_service import ModelService
 from tests.model_shapes import Asked
 
-ROOT, LOOP = "root", "comp-for-loop-1"
+LOOP = "comp-for-loop-1"
+REPOSITORY = Path(__file__).parents[2]
+WARM_TASKS = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from tests.warm_tasks import execute; execute()"
 OUTSIDE = {  # task: (tasks it waits for, cached)
     "collect-decks": (set(), True),
     "for-loop-1": ({"collect-decks"}, False),
@@ -149,7 +152,7 @@ def test_a_batch_asks_by_default_what_a_review_on_demand_asks() -> None:
 
 def test_the_documented_table_of_tasks_is_the_compiled_one(in_loop: dict[str, Any]) -> None:
     documented = {}
-    for line in (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text().splitlines():
+    for line in (REPOSITORY / "docs" / "pipelines.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if cells[0] in in_loop or cells[0] in OUTSIDE:
             documented[cells[0]] = (cells[1] == "yes", cells[3] == "yes")
@@ -196,7 +199,15 @@ def nonsense(asked: Asked) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
+def warm_tasks() -> Iterator[None]:
+    """Runs whose tasks need not import everything anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "PROGRAM", WARM_TASKS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory, warm_tasks: None) -> Iterator[Batch]:
     folder = tmp_path_factory.mktemp("batch")
     (folder / "decks").mkdir()
     for name in (HEALTH, PARCELS):

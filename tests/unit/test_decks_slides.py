@@ -1,5 +1,6 @@
 """Decks become slides: a picture and a text each, also where a page has no text or cannot be rendered."""
 
+import os
 import runpy
 from pathlib import Path
 
@@ -115,6 +116,12 @@ def test_what_is_no_deck_is_refused_with_its_mend(store: Store, tmp_path: Path) 
         add_deck(tmp_path / "notes.pdf", store)
     with pytest.raises(UserError, match=r"missing\.pdf: No such file"):
         add_deck(tmp_path / "missing.pdf", store)
+
+
+def test_a_file_whose_name_is_no_text_gets_one(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.pdf")
+    path.write_bytes(b"%PDF-1.7")
+    assert add_deck(path, store).name == "caf\ufffd.pdf"
 
 
 @pytest.mark.parametrize(

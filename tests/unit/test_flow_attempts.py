@@ -211,6 +211,17 @@ def test_losing_processes_is_no_failure_but_there_is_an_end_to_it(desk):
     assert "lost 11 times" in desk.task(pipeline, "grind").reason
 
 
+def test_a_task_does_not_fail_of_servers_that_nobody_reaches(desk):
+    pipeline = desk.add("flour")
+    for _ in range(MOST_LOSSES + 2):
+        desk.lose(desk.start(pipeline, "grind"), begun=False)
+        desk.hear(BAKER)
+        desk.let_delays_pass()
+    delays = [event.detail["delay_seconds"] for event in desk.events(pipeline) if event.kind == "lost"]
+    assert delays[-5:] == [32] * 5
+    assert desk.finish(desk.start(pipeline, "grind"))
+
+
 def test_after_a_loss_a_task_is_handed_out_at_once_and_after_more_of_them_ever_later():
     assert [loss_delay(losses) for losses in range(1, MOST_LOSSES + 1)] == [0, 0.5, 1, 2, 4, 8, 16, 32, 60, 60]
 

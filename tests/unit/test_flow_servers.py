@@ -187,6 +187,20 @@ def test_a_dead_server_that_seems_alive_is_tried_once(desk):
     assert [event.detail["losses"] for event in desk.events(pipeline) if event.kind == "lost"] == [1]
 
 
+def test_a_server_that_did_not_answer_comes_last_until_it_has_done_a_task(desk):
+    second = container("second", "mill", "oven", max_tasks=1)
+    pipeline, other = desk.add("flour"), desk.add("rye")
+    desk.lose(desk.start(pipeline, "grind"))
+    desk.register(second)
+    desk.hear(BAKER)
+    assert desk.start(pipeline, "grind").task.server.id == "second"
+    attempt = desk.start(other, "grind")  # the other one has no room any more
+    assert attempt.task.server.id == "baker"
+    desk.finish(attempt)
+    desk.add("oats")
+    assert {each.server.id for each in desk.hand_out()} == {"baker"}
+
+
 def test_servers_tell_what_they_have_to_do(desk):
     pipeline = desk.add("flour")
     desk.hear(container("idle"))

@@ -86,6 +86,22 @@ def test_moments_come_back_with_their_time_zone(database):
     assert database.read(clock).utcoffset() is not None
 
 
+def test_a_database_that_is_away_is_told_of_once_and_when_it_is_back(database, monkeypatch, caplog):
+    monkeypatch.setattr("pagemill.flow.database.TELL_SECONDS", 0)
+    away = [sa.exc.OperationalError("select secret", {}, Exception("refused"))] * 3
+
+    def work(connection):
+        if away:
+            raise away.pop()
+
+    with caplog.at_level("INFO", "pagemill.flow"):
+        database.write(work)
+    assert [record.message for record in caplog.records] == [
+        "the database does not answer: refused",
+        "the database answers again",
+    ]
+
+
 def test_a_transaction_that_fails_leaves_nothing(database):
     database.migrate()
 

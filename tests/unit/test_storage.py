@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pagemill.errors import UserError
 from pagemill.storage import Store, digest
 
 json_values = st.recursive(
@@ -65,6 +66,11 @@ class TestFiles:
             store.read_bytes("raw/ab.rar")
         with pytest.raises(FileNotFoundError):
             store.size_bytes("raw/ab.rar")
+
+    @pytest.mark.parametrize("uri", ["nosuch://place/store", "abfs://needs/a/package"])
+    def test_a_file_system_that_is_not_there_is_told_in_a_line(self, uri: str) -> None:
+        with pytest.raises(UserError, match=f"store {uri}: cannot be used"):
+            Store(uri)
 
     def test_a_folder_is_not_a_file(self, store: Store) -> None:
         store.write_bytes("raw/ab.rar", b"content")

@@ -11,7 +11,21 @@ from pagemill.decks.review import Trouble
 from pagemill.decks.tasks import TaskOutput
 
 
-class TaskOutcome(Record):
+class HandedOn(Record):
+    """What a task leaves for others in a local file, as KFP artifacts are."""
+
+    @classmethod
+    def read(cls, path: str) -> Self:
+        """Read what a task left."""
+        return cls.model_validate_json(Path(path).read_bytes())
+
+    def write(self, path: str) -> None:
+        """Write the file."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(self.model_dump_json(indent=1) + "\n")
+
+
+class TaskOutcome(HandedOn):
     """What became of a task: one of output and trouble."""
 
     deck: Deck
@@ -24,16 +38,6 @@ class TaskOutcome(Record):
         if (self.output is None) is (self.trouble is None):
             raise ValueError("an outcome is either an output or a trouble")
         return self
-
-    @classmethod
-    def read(cls, path: str) -> Self:
-        """Read an outcome from a local file."""
-        return cls.model_validate_json(Path(path).read_bytes())
-
-    def write(self, path: str) -> None:
-        """Write the outcome to a local file, as KFP artifacts are."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(self.model_dump_json(indent=1) + "\n")
 
     @property
     def task(self) -> str:

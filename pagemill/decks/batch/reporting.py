@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import Field
 
 from pagemill import __version__
 from pagemill.decks.batch.collecting import DeckFile
-from pagemill.decks.batch.outcomes import TaskOutcome
+from pagemill.decks.batch.outcomes import HandedOn, TaskOutcome
+from pagemill.decks.keeping import KEY_CHARACTERS
 from pagemill.decks.records import Deck, Record, Status
 from pagemill.decks.report import write_report
 from pagemill.decks.review import Review, assemble_review
@@ -17,7 +18,6 @@ from pagemill.manifest import Manifest
 from pagemill.storage import Store, digest
 from pagemill.templates import html_templates
 
-KEY_CHARACTERS = 32
 RECORDED = {  # of a row, as metadata of its artifact
     *("name", "pdf_sha256", "status", "reason", "content_digest", "failed_parts", "flags"),
     *("calls", "tokens_in", "tokens_out", "model_seconds", "review", "report"),
@@ -33,7 +33,7 @@ class TaskRow(Record):
     content_digest: str = ""
 
 
-class ReviewRow(Record):
+class ReviewRow(HandedOn):
     """A file of a batch in one row: what its deck says, what became of it, and what that took."""
 
     name: str
@@ -66,16 +66,6 @@ class ReviewRow(Record):
         """What an artifact of the row carries."""
         values: dict[str, str | int | float] = self.model_dump(mode="json", include=RECORDED)
         return values
-
-    @classmethod
-    def read(cls, path: str) -> Self:
-        """Read a row from a local file."""
-        return cls.model_validate_json(Path(path).read_bytes())
-
-    def write(self, path: str) -> None:
-        """Write the row to a local file, as KFP artifacts are."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(self.model_dump_json(indent=1) + "\n")
 
 
 def conclude_review(deck: Deck, outcomes: Iterable[TaskOutcome], store: Store, page: Path) -> ReviewRow:

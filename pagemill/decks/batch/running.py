@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
-from pagemill.decks.asking import AskingFailed, BadAnswer, Context, ModelUnavailable
+from pagemill.decks.asking import BadAnswer, Context, ModelUnavailable
 from pagemill.decks.batch.items import deck_of
 from pagemill.decks.batch.outcomes import TaskOutcome
 from pagemill.decks.batch.servers import ModelServers
 from pagemill.decks.deck_text import MAX_CHARACTERS
 from pagemill.decks.keeping import ResultLost
-from pagemill.decks.records import Deck, Reason, Status
+from pagemill.decks.records import Deck
 from pagemill.decks.review import Trouble
 from pagemill.decks.slides import SlideParameters
 from pagemill.decks.specialized import When
@@ -134,7 +134,7 @@ class BatchDeck:
     def _run(self, task: DeckTask, needs: Sequence[TaskOutcome]) -> TaskOutcome:
         """Run a task; raises ResultLost."""
         if lacking := [need.task for need in needs if need.output is None]:
-            return self._failed(task, Status.SKIPPED, Reason.NEED_FAILED, ", ".join(lacking))
+            return TaskOutcome(deck=self.deck, trouble=Trouble.without_need(task.name, lacking))
         names = {need.task: need.output.result for need in needs if need.output}
         order = TaskInput(task=task.name, deck=self.deck, parameters=self.parameters, needs=names)
         try:
@@ -149,7 +149,7 @@ class BatchDeck:
         try:
             return self._attempt(task, order)
         except ModelUnavailable as silent:
-            return self._failed(task, Status.FAILED, Reason.MODEL_UNAVAILABLE, str(silent), silent)
+            return TaskOutcome(deck=self.deck, trouble=Trouble.of(task.name, silent))
 
     def _attempt(self, task: DeckTask, order: TaskInput) -> TaskOutcome:
         """Run a task and return what is the deck's own; raises UserError for what is not."""
@@ -157,17 +157,10 @@ class BatchDeck:
         try:
             return TaskOutcome(deck=self.deck, output=run_task(order, context))
         except BadAnswer as bad:
-            return self._failed(task, Status.FAILED, Reason.BAD_ANSWER, str(bad), bad)
+            return TaskOutcome(deck=self.deck, trouble=Trouble.of(task.name, bad))
         except UserError as mistake:
             self.answers(task.capability)
-            return self._failed(task, Status.FAILED, Reason.STAGE_FAILED, str(mistake))
-
-    def _failed(
-        self, task: DeckTask, status: Status, reason: Reason, detail: str, asking: AskingFailed | None = None
-    ) -> TaskOutcome:
-        raw, calls = (asking.raw, asking.calls) if asking else ((), ())
-        trouble = Trouble(task=task.name, status=status, reason=reason, detail=detail, raw=raw, calls=calls)
-        return TaskOutcome(deck=self.deck, trouble=trouble)
+            return TaskOutcome(deck=self.deck, trouble=Trouble.of(task.name, mistake))
 
 
 def _with_needs(task: str) -> list[DeckTask]:

@@ -72,7 +72,7 @@ def _health() -> APIRouter:
     router = APIRouter()
 
     @router.get(HEALTH_ROUTE)
-    def health() -> Health:
+    async def health() -> Health:  # in the event loop: a database that is away keeps all threads waiting
         """Say that the process answers."""
         return Health()
 

@@ -190,7 +190,11 @@ def open_desk(settings: DecksSettings, runner: Runner | None = None, **queue_opt
 
 
 def database_url(settings: DecksSettings) -> str:
-    """Return the URL of the queue's database; raises UserError when the settings name none, or none that is known."""
+    """Return the URL of the queue's database.
+
+    Raises:
+        UserError: The settings name none, or none that is known, or the folder for one cannot be made.
+    """
     if url := settings.database.get_secret_value().strip():
         if not url.startswith(DATABASES):  # it may hold a password, so it is not quoted
             raise UserError("decks.database", "is of no kind that is known", f"begin it with {' or '.join(DATABASES)}")
@@ -199,7 +203,10 @@ def database_url(settings: DecksSettings) -> str:
     if not store.is_local:
         raise UserError(settings.store, "is no folder that could hold the queue", "name a database: decks.database")
     folder = Path(store.root)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(settings.store, f"is no folder ({error.strerror})", "name another store") from None
     return f"sqlite:///{folder / DATABASE_FILE}"
 
 

@@ -37,6 +37,7 @@ END_LIMIT_SECONDS = 2.0  # for the request that ends a task
 BUSY_LIMIT_SECONDS = 40.0  # longer than a container goes on with a task that nobody listens to any more
 BUSY_PAUSE_SECONDS = 2.0  # at most, until a busy container is asked again
 LEAST_PAUSE_SECONDS = 0.1
+NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
 
 Report = Callable[[float], None]
 _NEWS: TypeAdapter[News] = TypeAdapter(News)
@@ -146,7 +147,7 @@ class HttpRunner:
                 return self._asked(order, report_progress)
             except _Busy as busy:
                 if time.monotonic() >= no_longer:
-                    raise ServerLost(f"{order.task.server.id} has no room") from None
+                    raise ServerLost(f"{order.task.server.id} has no room", begun=False) from None
                 self._check_time(order)
                 if self._closing.wait(busy.pause_seconds):
                     raise _Closing(order.task.key) from None
@@ -162,7 +163,8 @@ class HttpRunner:
                 return self._heard(order, lines_in(response.iter_bytes()), report_progress)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            raise ServerLost(f"{order.task.server.id} at {order.task.server.url}: {reason}") from None
+            message = f"{order.task.server.id} at {order.task.server.url}: {reason}"
+            raise ServerLost(message, begun=not isinstance(error, NOT_REACHED)) from None
 
     def _heard(self, order: _Order, lines: Iterable[bytes], report_progress: Report) -> TaskOutput:
         """Return what a task's news end with."""
@@ -198,9 +200,10 @@ def _refusal(problem: Problem, headers: Mapping[str, str]) -> Exception:
     """Return what to raise where the work did not even begin."""
     if problem.error is ErrorKind.BUSY:
         return _Busy(asked_seconds(headers))
-    if problem.error is ErrorKind.MODEL_UNAVAILABLE:
-        return ServerLost(problem.message)  # it warms up again, and will say so; no attempt was made
-    return failure_of(problem)
+    failure = failure_of(problem)
+    if isinstance(failure, ServerLost) or problem.error is ErrorKind.MODEL_UNAVAILABLE:
+        return ServerLost(problem.message, begun=False)  # it will say when it is there again
+    return failure
 
 
 def task_input(task: TaskRun, pipeline: PipelineRun, inputs: Mapping[str, Mapping[str, Any]]) -> TaskInput:

@@ -1,7 +1,7 @@
 """Why a task has no result, as its clients are told: a table from what it raised."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
@@ -18,9 +18,16 @@ class Ended(Exception):
     """Raised where a task reports progress: nobody wants it any more."""
 
 
-def problem_of(error: BaseException) -> Problem:
-    """Return what is told of an error; what nobody expected is logged with its traceback, and not told."""
+def problem_of(error: BaseException, fields: Mapping[str, str] | None = None) -> Problem:
+    """Return what is told of a task's error; what nobody expected is logged with its traceback, and not told.
+
+    Args:
+        error: What the task raised.
+        fields: Which task it was, for the log.
+    """
     told = next((told for kind, told in TABLE if isinstance(error, kind)), _internal)
+    if told is _internal:
+        log.error("a task failed", exc_info=error, extra={"fields": fields or {}})
     return told(error)
 
 
@@ -42,7 +49,6 @@ def _asking_failed(kind: ErrorKind) -> Callable[[BaseException], Problem]:
 
 
 def _internal(error: BaseException) -> Problem:
-    log.error("a task failed", exc_info=error)
     return Problem(error=ErrorKind.INTERNAL, message=MEANINGS[ErrorKind.INTERNAL])
 
 

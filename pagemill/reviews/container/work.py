@@ -206,7 +206,7 @@ class Works:
             progress(0.0)
             outcome = self._run(work.order, progress)
         except BaseException as error:
-            outcome = problem_of(error)
+            outcome = problem_of(error, _fields(work))
         with contextlib.suppress(RuntimeError):  # the same
             loop.call_soon_threadsafe(self._through, work, outcome)
 

@@ -1,6 +1,8 @@
 """The backend over HTTP: containers report to it, decks are handed in, and what became of them is told."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.decks import FOLDER, HEALTH, NO_OCR, PARCELS, prepared, scripted
 
 PDF = (FOLDER / f"{PARCELS}.pdf").read_bytes()
 PATIENCE_SECONDS = 60.0
+THREADS_OF_THE_SERVER = 40
 VISION = ServerReport(
     server_type="vision_container", url="http://127.0.0.1:9", state="warming", capabilities={"vision": 2}
 )
@@ -215,6 +218,26 @@ def test_a_report_that_could_do_harm_is_not_understood(client: httpx.Client, wro
 
 
 # Where it is
+
+
+def test_health_is_told_while_the_database_keeps_everybody_waiting(
+    backend: Backend, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_back, asked = threading.Event(), threading.Semaphore(0)
+
+    def wait() -> list[Any]:
+        asked.release()
+        assert is_back.wait(PATIENCE_SECONDS)
+        return []
+
+    monkeypatch.setattr(backend.desk.queue, "servers", wait)
+    with ThreadPoolExecutor(THREADS_OF_THE_SERVER) as pool:
+        waiting = [pool.submit(client.get, "/api/servers") for _ in range(THREADS_OF_THE_SERVER)]
+        for _ in waiting:
+            assert asked.acquire(timeout=PATIENCE_SECONDS)
+        health = client.get("/api/health")
+        is_back.set()
+    assert health.json()["status"] == "ok"
 
 
 def test_two_backends_cannot_listen_at_one_address(backend: Backend, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def test_a_backend_that_is_told_to_end_leaves_its_task_to_the_next(
             until(lambda: container.heard)
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE_SECONDS) == 0
+            assert process.stderr is not None
+            assert all(json.loads(line)["time"] for line in process.stderr)
         with (
             Backend(settings, tick_seconds=0.1) as backend,
             client_of(backend.url) as client,

@@ -5,15 +5,16 @@ import shlex
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from pagemill.cli import app
 from pagemill.decks.review import Review
 from pagemill.decks.tasks import Parameters
 from pagemill.errors import UserError
-from pagemill.flow.runner import Server
+from pagemill.flow.runner import Server, TaskFailed
 from pagemill.reviews import command, reviewing
 from pagemill.reviews.backend.desk import open_desk
+from pagemill.reviews.wire import ErrorKind
 from pagemill.settings import DecksSettings
 from pagemill.storage import Store
 from tests.deck_runner import ModelRunner
@@ -44,12 +45,17 @@ def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Reviewed:
     return Reviewed(tmp_path_factory.mktemp("reviewed"))
 
 
-def said(line: str, store: Store, exit_code: int = 0) -> str:
-    """What a command prints."""
+def typed(line: str, store: Store, exit_code: int = 0) -> Result:
+    """What comes of a command."""
     words = shlex.split(f"decks {line} --store {store.root}")
     done = CliRunner(env={"COLUMNS": "250"}).invoke(app, words, catch_exceptions=False)
     assert done.exit_code == exit_code, done.output
-    return done.stdout
+    return done
+
+
+def said(line: str, store: Store) -> str:
+    """What a command prints."""
+    return typed(line, store).stdout
 
 
 def mistake(line: str, store: Store) -> str:
@@ -61,9 +67,9 @@ def mistake(line: str, store: Store) -> str:
 
 def test_the_latest_reviews_are_listed(reviewed: Reviewed) -> None:
     listed = said("status", reviewed.store).splitlines()
-    assert [line.split()[:3] for line in listed[1:3]] == [
-        [reviewed.health, "orrivane.pdf", "partial"],
-        [reviewed.parcels, "korbland.pdf", "done"],
+    assert [line.split()[:3] for line in listed[1:]] == [
+        [reviewed.health[:8], "orrivane.pdf", "partial"],
+        [reviewed.parcels[:8], "korbland.pdf", "done"],
     ]
 
 
@@ -108,12 +114,44 @@ def test_other_formats_are_refused(reviewed: Reviewed, options: str) -> None:
     mistake(f"result {reviewed.parcels} {options}", reviewed.store)
 
 
+def test_a_place_that_cannot_be_written_to_is_named(reviewed: Reviewed) -> None:
+    told = mistake(f"result {reviewed.parcels} --format md --out {FOLDER}", reviewed.store)
+    assert told.startswith(f"{FOLDER}: is out of reach (Is a directory); ")
+
+
+def test_a_review_that_lacks_something_is_written_and_says_what_mends_it(reviewed: Reviewed, tmp_path: Path) -> None:
+    done = typed(f"review {FOLDER / HEALTH}.pdf --wait --no-ocr --out {tmp_path}", reviewed.store)
+    assert len(done.stdout.splitlines()) == 3
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("pagemill: orrivane.pdf: partial (")
+    assert f"; `pagemill decks retry --store {reviewed.store.root} {reviewed.health[:8]}`, then this command" in told
+
+
 def test_what_failed_is_done_again_and_nothing_else(reviewed: Reviewed) -> None:
-    assert "extractions_and_template, specialized_clinical" in said(f"retry {reviewed.health[:8]}", reviewed.store)
+    again = said(f"retry {reviewed.health[:8]}", reviewed.store)
+    assert "extractions_and_template, specialized_clinical" in again
+    assert "nobody carries them out yet" in again
+    assert "is not over, " in typed(f"result {reviewed.health}", reviewed.store).stderr
     assert said(f"cancel {reviewed.health[:8]}", reviewed.store).strip() == f"{reviewed.health} is cancelled"
     assert said(f"cancel {reviewed.health[:8]}", reviewed.store).strip() == f"{reviewed.health} is over already"
     assert "nothing failed" in said(f"retry {reviewed.parcels}", reviewed.store)
     assert "not a task" in mistake(f"retry {reviewed.parcels} --task no_such_task", reviewed.store)
+
+
+class Refuses:
+    """A runner to which no deck is right."""
+
+    def run(self, *task: object) -> dict[str, object]:
+        told = UserError(KORBLAND.name, "has no page", "export it again")
+        raise TaskFailed(str(told), retry=False, detail={"error": ErrorKind.REFUSED})
+
+
+def test_a_deck_that_was_refused_is_not_to_be_tried_again(store: Store, tmp_path: Path) -> None:
+    with open_desk(DecksSettings(store=store.uri), Refuses(), tick_seconds=0.1) as desk:
+        desk.queue.wait(desk.add_document_processing_pipeline(KORBLAND, Parameters(slides=NO_OCR)), 60)
+    done = typed(f"review {KORBLAND} --wait --no-ocr --out {tmp_path}", store, 2)
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1] == "pagemill: korbland.pdf: has no page; export it again"
 
 
 def test_a_bad_deck_costs_itself_alone(store: Store, tmp_path: Path) -> None:
@@ -125,6 +163,10 @@ def test_a_bad_deck_costs_itself_alone(store: Store, tmp_path: Path) -> None:
     assert done.stderr.splitlines() == [f"pagemill: {broken}: is not a PDF; export the deck as PDF"]
     assert "korbland.pdf" in done.stdout
     assert "nobody carries them out yet" in done.stdout
+
+
+def test_parameters_are_the_libraries_as_long_as_nothing_else_is_said() -> None:
+    assert command._parameters("healthcare", "healthcare", 100, ocr=True) == Parameters()
 
 
 def test_the_same_deck_again_is_the_same_review_and_another_question_another(store: Store, tmp_path: Path) -> None:
@@ -161,6 +203,7 @@ def test_a_backend_whose_heart_does_not_beat_is_none(store: Store, monkeypatch: 
         (f"review {KORBLAND} --template no-such-template", "no-such-template"),
         (f"review {KORBLAND} --specialists never", "give one of healthcare, always"),
         (f"review {KORBLAND} --out reports", "give --wait"),
+        (f"review {KORBLAND} --wait --out {KORBLAND}", f"{KORBLAND}: is out of reach (File exists)"),
         ("status --database sqlite:////nowhere/queue.sqlite", "cannot be reached"),
         ("status --database postgresql://me:password@127.0.0.1:1/decks", "cannot be reached"),
         ("status --database mysql://127.0.0.1/decks", "of no kind that is known"),
@@ -171,6 +214,12 @@ def test_a_mistake_is_one_line(store: Store, monkeypatch: pytest.MonkeyPatch, li
     told = mistake(line, store)
     assert complaint in told
     assert "password" not in told
+
+
+def test_a_store_that_is_none_is_named() -> None:
+    assert mistake(f"review {KORBLAND}", Store(str(KORBLAND))) == (
+        f"{KORBLAND}: is no folder (File exists); name another store"
+    )
 
 
 def test_packages_that_are_not_installed_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,7 @@ def test_it_reports_itself_finishes_what_runs_at_sigterm_and_takes_its_leave(tmp
     assert (backend.told[-2][3]["url"], backend.told[-1][0]) == (url, "DELETE")
     assert [each["message"] for each in log if each["message"].startswith("task ")] == ["task started", "task finished"]
     assert TOKEN not in json.dumps(log)
+    assert [each["time"] for each in log] == sorted(each["time"] for each in log)
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
@@ -102,10 +103,13 @@ def settings_with(tmp_path: Path, url: str, model: str = "llava:13b") -> DecksSe
     return DecksSettings(store=str(tmp_path), vision=VisionModelSettings(url=url, model=model))
 
 
-def test_without_a_token_it_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DECK_REVIEW_TOKEN", " ")
+@pytest.mark.parametrize(("token", "mistake"), [(" ", "is empty"), ("clé", "is no token")])
+def test_without_a_token_it_does_not_start(
+    token: str, mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DECK_REVIEW_TOKEN", token)
 
-    with pytest.raises(UserError, match="DECK_REVIEW_TOKEN: is empty"):
+    with pytest.raises(UserError, match=f"DECK_REVIEW_TOKEN: {mistake}"):
         run(VISION, settings_with(tmp_path, "http://127.0.0.1:9"), Options())
 
 

@@ -2,12 +2,14 @@
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from pagemill import draining
 from pagemill.decks.asking import BadAnswer, Call, ModelUnavailable
 from pagemill.decks.keeping import ResultLost
 from pagemill.decks.records import Deck
@@ -27,7 +29,7 @@ from pagemill.reviews.wire import (
     Problem,
 )
 from pagemill.storage import Store
-from tests.deck_containers import TOKEN, Running, order_of, running_container
+from tests.deck_containers import LIMIT_SECONDS, TOKEN, Running, order_of, running_container
 from tests.decks import HEALTH, context_of, prepared, scripted
 
 VISUAL, EXTRACTIONS = "visual_analysis", "extractions_and_template"
@@ -110,6 +112,26 @@ def test_what_is_no_request_is_refused(vision: Running, body: bytes) -> None:
     assert problem(vision.client.post(ROUTE, content=body, headers=headers)) == (422, "invalid")
 
 
+def test_a_request_that_never_ends_keeps_no_container_from_ending(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(draining, "LEAVING_SECONDS", 0.1)
+    head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 9\r\n\r\n{{"
+    with running_container("vision", store, scripted()) as running:
+        address = running.url.removeprefix("http://").split(":")
+        with socket.create_connection((address[0], int(address[1])), LIMIT_SECONDS) as client:
+            client.sendall(head.encode())
+            running.client.get(HEALTH_ROUTE)  # by then the other request has begun
+            running.loop.call_soon_threadsafe(running.server.begin_to_drain)
+            answer = client.makefile("rb").read()  # until it hangs up
+        running.thread.join(LIMIT_SECONDS)
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'"draining"' in answer
+    assert not running.thread.is_alive()
+    assert [record.message for record in caplog.records if record.exc_info] == []
+
+
 def test_a_refusal_says_where_and_quotes_nothing(vision: Running, deck: Deck) -> None:
     body = order_of(VISUAL, deck).model_dump(mode="json") | {"deck": {"pdf_sha256": "confidential", "name": 3}}
 
@@ -139,6 +161,16 @@ def test_a_name_of_a_result_leads_nowhere_else(text: Running, deck: Deck) -> Non
     body = order_of(EXTRACTIONS, deck).model_dump(mode="json") | {"needs": {VISUAL: "decks/visual/../../etc.json"}}
 
     assert problem(text.client.post(TASK_ROUTES[EXTRACTIONS], json=body)) == (422, "invalid")
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800"], ids=["NUL", "half a character"])
+def test_a_name_is_of_characters_that_a_database_takes(vision: Running, deck: Deck, name: str) -> None:
+    order = order_of(VISUAL, deck).model_dump(mode="json")
+    body = json.dumps(order | {"deck": {**order["deck"], "name": name}})
+
+    answer = vision.client.post(ROUTE, content=body, headers={"Content-Type": "application/json"})
+
+    assert problem(answer) == (422, "invalid")
 
 
 def test_other_methods_and_other_routes_are_told_apart(vision: Running) -> None:
@@ -180,7 +212,13 @@ def test_a_request_keeps_its_id(vision: Running) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_a_task_raises_is_told_in_its_own_way(
-    store: Store, deck: Deck, monkeypatch: pytest.MonkeyPatch, raised: Exception, status: int, told: dict[str, Any]
+    store: Store,
+    deck: Deck,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    raised: Exception,
+    status: int,
+    told: dict[str, Any],
 ) -> None:
     def fail(*_: object) -> None:
         raise raised
@@ -191,6 +229,8 @@ def test_what_a_task_raises_is_told_in_its_own_way(
         with vision.news(order_of(VISUAL, deck), "one") as news:
             (last,) = news
 
+    logged = [vars(each)["fields"]["key"] for each in caplog.records if each.exc_info]
+    assert logged == (["one"] if status == 500 else [])  # the answer says nothing of what only the log may know
     expected = {name: json.loads(json.dumps(value, default=vars_of)) for name, value in told.items()}
     assert answer.status_code == status
     assert expected.items() <= answer.json().items()

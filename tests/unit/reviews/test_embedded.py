@@ -1,6 +1,7 @@
 """Reviews on one machine: processes that are started again, what containers are told, and one that does it all."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from pagemill.reviews.child import Child
 from pagemill.settings import DecksSettings
 from pagemill.storage import Store
 from tests.deck_containers import until
+
+ROOT = Path(__file__).parents[3]
 
 
 def child_of(folder: Path, program: str) -> Child:
@@ -86,9 +89,25 @@ def test_the_users_token_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPa
 def test_the_tiny_model_stands_in_for_models_without_a_url(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     one = embedded.Embedded(DecksSettings(store=store.uri, text={"url": "http://there:8000/v1", "model": "real"}))
     assert one.tiny == ("vision",)
+    assert one.models == ("real at http://there:8000/v1",)
     filled = one._with_tiny_model()
     assert filled.vision.model == llama.ALIAS
     assert filled.text.model == "real"
     monkeypatch.setattr(llama, "PACKAGES", ("no_such_package",))
     with pytest.raises(UserError, match="pip install"):
         one._with_tiny_model()
+
+
+def test_a_models_url_that_is_none_is_named_before_anything_starts(store: Store) -> None:
+    with pytest.raises(UserError, match=r"decks\.text\.url: not an address of HTTP; "):
+        embedded.Embedded(DecksSettings(store=store.uri, text={"url": "there:8000"}))
+
+
+def test_make_installs_what_builds_the_package_before_it_builds_it() -> None:
+    steps = subprocess.check_output(
+        ["make", "--dry-run", "--always-make", ".venv/demo-decks-ready"], cwd=ROOT, text=True
+    )
+    before, without_isolation, _ = steps.partition("--no-build-isolation")
+    assert without_isolation
+    assert "-r requirements/demo-decks.txt\n" in before
+    assert "-r containers/build-requirements.txt\n" in before

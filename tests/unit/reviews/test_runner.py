@@ -134,7 +134,7 @@ def test_a_model_that_falls_silent_is_a_failure_but_not_where_it_was_not_asked(r
         with pytest.raises(TaskFailed) as caught:
             run(runner, it.url)
         assert caught.value.retry
-        assert lost(runner, it) == "it is model_unavailable"
+        assert lost(runner, it, begun=False) == "it is model_unavailable"
 
 
 def test_every_kind_of_problem_is_thought_of() -> None:
@@ -182,20 +182,21 @@ def test_a_lost_file_that_no_task_makes_is_a_failure(runner: HttpRunner, lost: s
 # Containers that go away
 
 
-def lost(runner: HttpRunner, container: FakeContainer) -> str:
+def lost(runner: HttpRunner, container: FakeContainer, begun: bool = True) -> str:
     with pytest.raises(ServerLost) as caught:
         run(runner, container.url)
+    assert caught.value.begun is begun
     return str(caught.value)
 
 
 def test_a_container_that_is_gone_is_lost(runner: HttpRunner) -> None:
     with fake_container() as it:
         pass
-    assert "t1" in lost(runner, it)
+    assert "t1" in lost(runner, it, begun=False)
 
 
 def test_a_container_without_an_address_is_lost(runner: HttpRunner) -> None:
-    assert lost(runner, FakeContainer())
+    assert lost(runner, FakeContainer(), begun=False)
 
 
 def test_a_stream_that_breaks_or_ends_too_soon_is_a_lost_container(runner: HttpRunner) -> None:
@@ -214,7 +215,7 @@ def test_a_container_that_falls_silent_is_lost() -> None:
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_what_a_proxy_says_of_a_container_that_is_gone_is_understood(runner: HttpRunner, status: int) -> None:
     with fake_container(answers(status, "<html>bad gateway</html>", "text/html")) as it:
-        assert str(status) in lost(runner, it)
+        assert str(status) in lost(runner, it, begun=False)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_a_busy_container_is_asked_again_after_a_while(runner: HttpRunner) -> No
 
 def test_a_container_that_stays_busy_loses_the_task_to_another() -> None:
     with fake_container(refuses(problem(ErrorKind.BUSY), Retry_After="0")) as it:
-        assert lost(HttpRunner(TOKEN, busy_limit_seconds=0), it) == "t1 has no room"
+        assert lost(HttpRunner(TOKEN, busy_limit_seconds=0), it, begun=False) == "t1 has no room"
 
 
 # Letting go
