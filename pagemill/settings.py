@@ -75,20 +75,24 @@ class ImageSettings(Section):
     nougat: str = Field("", description="digest, sha256:..., of the image in place of the version's tag")
 
 
-class VisionModelSettings(Section):
+class ModelSettings(Section):
+    """A model of deck review."""
+
+    url: str = Field("", description="of its server's OpenAI routes; empty for an Ollama in the container itself")
+    model: str = Field("", description="its name on that server")
+    key: str = Field("", description="name of the secret that the server wants; empty for none")
+
+
+class VisionModelSettings(ModelSettings):
     """The model that looks at slides."""
 
-    url: str = Field("", description="of its server's OpenAI routes; empty for an Ollama in the container itself")
     model: str = Field("llava:13b", description="its name on that server")
-    key: str = Field("", description="name of the secret that the server wants; empty for none")
 
 
-class TextModelSettings(Section):
+class TextModelSettings(ModelSettings):
     """The model that reads what was seen."""
 
-    url: str = Field("", description="of its server's OpenAI routes; empty for an Ollama in the container itself")
     model: str = Field("gemma3:27b", description="its name on that server")
-    key: str = Field("", description="name of the secret that the server wants; empty for none")
 
 
 class DecksSettings(Section):
@@ -101,8 +105,13 @@ class DecksSettings(Section):
     token: str = Field("env:DECK_REVIEW_TOKEN", description="name of the secret that backend and containers share")
     backend: str = Field("", description="URLs at which containers register, with commas")
     retry_delay_seconds: float = Field(120.0, ge=0, description="before a failed task's second attempt")
+    call_seconds: float = Field(180.0, gt=0, description="for a model's answer to begin, until it is asked again")
     vision: VisionModelSettings = VisionModelSettings()
     text: TextModelSettings = TextModelSettings()
+
+    def model_for(self, capability: str) -> ModelSettings:
+        """Return the model for "vision" or "text"."""
+        return {"vision": self.vision, "text": self.text}[capability]
 
 
 class Settings(BaseSettings):

@@ -21,11 +21,12 @@ from pagemill.reviews import llama
 from pagemill.reviews.backend.desk import Desk
 from pagemill.reviews.backend.process import Backend
 from pagemill.reviews.child import Child
-from pagemill.settings import DecksSettings, TextModelSettings, VisionModelSettings
+from pagemill.settings import DecksSettings
 from pagemill.storage import Store
 
 LOGS = "decks/logs"
 LOCK = "carried-out"
+TINY_CALL_SECONDS = 900.0  # it has no GPU, and may have other processes beside it
 TOKEN = "DECK_REVIEW_EMBEDDED_TOKEN"  # the variable that holds the token while there is no other
 CONTAINERS = ("vision", "text")
 LOOK_SECONDS = 0.2
@@ -52,7 +53,7 @@ class Embedded:
 
     def __init__(self, settings: DecksSettings) -> None:
         self.settings = settings
-        self.tiny = tuple(name for name in CONTAINERS if not _model_of(settings, name).url)
+        self.tiny = tuple(name for name in CONTAINERS if not settings.model_for(name).url)
         self.models = tuple(_known_model(settings, name) for name in CONTAINERS if name not in self.tiny)
         self.logs = logs_folder(settings)
         self._stack = contextlib.ExitStack()
@@ -99,9 +100,8 @@ class Embedded:
         arguments = ["pagemill.reviews.llama", "--port", str(port), "--parallel", "2"]
         self._children.append(Child("the tiny model", arguments, {}, self.logs / "llama.log"))
         told = {"url": f"http://127.0.0.1:{port}/v1", "model": llama.ALIAS, "key": ""}
-        return self.settings.model_copy(
-            update={name: _model_of(self.settings, name).model_copy(update=told) for name in self.tiny}
-        )
+        tiny = {name: self.settings.model_for(name).model_copy(update=told) for name in self.tiny}
+        return self.settings.model_copy(update={**tiny, "call_seconds": TINY_CALL_SECONDS})
 
     def _container(self, name: str, settings: DecksSettings, backend_url: str) -> Child:
         # Each is said, so that no variable says otherwise.
@@ -142,13 +142,9 @@ def logs_folder(settings: DecksSettings) -> Path:
     return Path(tempfile.gettempdir()) / f"pagemill-decks-{os.getuid()}-{name}"
 
 
-def _model_of(settings: DecksSettings, name: str) -> VisionModelSettings | TextModelSettings:
-    return settings.vision if name == "vision" else settings.text
-
-
 def _known_model(settings: DecksSettings, name: str) -> str:
     """Say which model a container is to use, and where; raises UserError for a URL that is none."""
-    told = _model_of(settings, name)
+    told = settings.model_for(name)
     try:
         return f"{told.model} at {Server(told.url)}"
     except UserError as mistake:
@@ -158,8 +154,9 @@ def _known_model(settings: DecksSettings, name: str) -> str:
 def _environment(settings: DecksSettings, backend_url: str) -> Mapping[str, str]:
     """Return the variables of a container; the database is not its business."""
     said = {"STORE": settings.store, "DATABASE": "", "TOKEN": settings.token, "BACKEND": backend_url}
+    said |= {"CALL_SECONDS": str(settings.call_seconds)}
     for name in CONTAINERS:
-        model = _model_of(settings, name)
+        model = settings.model_for(name)
         said |= {f"{name.upper()}__{field.upper()}": getattr(model, field) for field in ("url", "model", "key")}
     passed_by = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), LOOPBACK]))
     return {f"PAGEMILL_DECKS__{name}": value for name, value in said.items()} | {

@@ -115,9 +115,7 @@ def guard(
     app: FastAPI,
     token: str,
     *,
-    max_body_bytes: int = MAX_BODY_BYTES,
     larger: Mapping[str, int] | None = None,
-    open_routes: tuple[str, ...] = (HEALTH_ROUTE,),
     quiet: tuple[str, ...] = (HEALTH_ROUTE,),
 ) -> None:
     """Put a guard before an application, and have it answer every error with a Problem.
@@ -125,9 +123,7 @@ def guard(
     Args:
         app: The application.
         token: What a request has to bring as a bearer token.
-        max_body_bytes: The size of the largest body.
-        larger: The same for single paths that take more.
-        open_routes: Paths that need no token.
+        larger: How many bytes of a body single paths take that take more than others.
         quiet: Beginnings of paths whose requests are not logged when they go well.
     """
 
@@ -141,9 +137,7 @@ def guard(
 
     app.add_exception_handler(StarletteHTTPException, refuse)
     app.add_exception_handler(RequestValidationError, explain)
-    app.add_middleware(
-        Guard, token=token, max_body_bytes=max_body_bytes, larger=larger or {}, open_routes=open_routes, quiet=quiet
-    )
+    app.add_middleware(Guard, token=token, larger=larger or {}, quiet=quiet)
 
 
 def _problem_of(error: StarletteHTTPException) -> Problem:
@@ -167,15 +161,12 @@ class Guard:
         self,
         app: ASGIApp,
         token: str,
-        max_body_bytes: int,
         larger: Mapping[str, int],
-        open_routes: tuple[str, ...],
         quiet: tuple[str, ...],
     ) -> None:
         self.app = app
         self.expected = f"Bearer {token}".encode()
-        self.max_body_bytes, self.larger = max_body_bytes, larger
-        self.open_routes, self.quiet = open_routes, quiet
+        self.larger, self.quiet = larger, quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -183,7 +174,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         visit = _Visit(scope, send)
-        bounded = _Bounded(receive, self.larger.get(scope["path"], self.max_body_bytes))
+        bounded = _Bounded(receive, self.larger.get(scope["path"], MAX_BODY_BYTES))
         try:
             self._check(visit, bounded)
             await self.app(scope, bounded.receive, visit.send)
@@ -211,7 +202,7 @@ class Guard:
         given = visit.headers.get("Authorization", "").encode("latin-1")
         scheme, _, credentials = given.partition(b" ")
         is_same = hmac.compare_digest(scheme.title() + b" " + credentials.strip(), self.expected)
-        if not is_same and visit.path not in self.open_routes:
+        if not is_same and visit.path != HEALTH_ROUTE:
             raise refused(ErrorKind.UNAUTHORIZED, MEANINGS[ErrorKind.UNAUTHORIZED])
         length = visit.headers.get("Content-Length", "")
         bounded.check(int(length) if length.isdecimal() else 0)

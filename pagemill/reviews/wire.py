@@ -116,5 +116,4 @@ class ServerReport(Record):
     max_pipelines: Limit = 3
     max_tasks: Limit = 2
     current_pipelines: Count = 0
-    current_tasks: Count = 0
     models: dict[Name, Name] = Field(default_factory=dict)  # the model's identity, by capability

@@ -142,7 +142,6 @@ class Container:
             max_pipelines=self.works.limits.pipelines,
             max_tasks=self.works.limits.tasks,
             current_pipelines=len(self.works.pipelines),
-            current_tasks=len(self.works.running),
             models=self._models(),
         )
 

@@ -96,11 +96,13 @@ async def _serve(kind: Kind, settings: DecksSettings, options: Options, token: s
     def tell_backend() -> None:
         loop.call_soon_threadsafe(lambda: registration.tell_now())
 
-    model = settings.vision if kind.capability == "vision" else settings.text
+    model = settings.model_for(kind.capability)
     url = options.url or f"http://127.0.0.1:{listener.getsockname()[1]}"
     with contextlib.ExitStack() as stack:
         model_url = model.url or stack.enter_context(running_ollama(lambda code: fail(OllamaDied(code))))
-        readiness = Readiness(warm_chat_model(model_url, model.model, model.key), fail, tell_backend)
+        readiness = Readiness(
+            warm_chat_model(model_url, model.model, model.key, call_seconds=settings.call_seconds), fail, tell_backend
+        )
         limits = Limits(kind.max_tasks, kind.max_pipelines, options.unheard_seconds)
         container = Container(kind, Store(settings.store), readiness, Place(url, options.container_id), limits)
         backends = [each.strip() for each in settings.backend.split(",") if each.strip()]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pagemill.decks.asking import Model, ModelUnavailable
-from pagemill.decks.models.chat import ChatModel
+from pagemill.decks.models.chat import CALL_SECONDS, ChatModel
 from pagemill.decks.models.ollama_models import OllamaModels, digests_on
 from pagemill.decks.models.patience import is_passing
 from pagemill.decks.models.servers import Server
@@ -99,13 +99,16 @@ class Readiness:
             self.waits_for = what
 
 
-def warm_chat_model(url: str, model: str, key: str = "", *, pause_seconds: float = PAUSE_SECONDS) -> Warm:
+def warm_chat_model(
+    url: str, model: str, key: str = "", *, call_seconds: float = CALL_SECONDS, pause_seconds: float = PAUSE_SECONDS
+) -> Warm:
     """Return what brings a model up on a server: on an Ollama it is pulled and loaded first.
 
     Args:
         url: Of the server's OpenAI routes.
         model: The name that the server knows it by.
         key: Name of the secret that the server wants; "" for none.
+        call_seconds: How long a call may take until its answer begins to come.
         pause_seconds: Between two looks at a server that does not answer.
 
     Raises:
@@ -116,7 +119,8 @@ def warm_chat_model(url: str, model: str, key: str = "", *, pause_seconds: float
     def warm(tell: Tell) -> Model:
         tell(f"{server} has to answer")
         _until(lambda: _bring_up(server, model, tell), f"{server} does not answer", tell, pause_seconds)
-        chat = ChatModel(url, model, key)  # a new one, which knows nothing of the model from before
+        # A new one, which knows nothing of the model from before.
+        chat = ChatModel(url, model, key, call_seconds=call_seconds)
         while not chat.ready():
             tell(f"model {model} does not answer yet")
             time.sleep(pause_seconds)

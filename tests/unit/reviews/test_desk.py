@@ -1,29 +1,26 @@
 """The desk: decks go through the queue, their reviews come out, and only what has to be done again is."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pagemill.decks.records import Deck, Reason, Status
 from pagemill.decks.report import markdown
 from pagemill.decks.review import review
-from pagemill.decks.tasks import TASKS, Parameters, run_task
+from pagemill.decks.tasks import TASKS, Parameters
 from pagemill.decks.template import load_template
 from pagemill.errors import UserError
 from pagemill.flow.reading import PipelineStatus
-from pagemill.flow.runner import PipelineRun, Server, TaskRun
+from pagemill.flow.runner import Server
 from pagemill.flow.states import PipelineState, TaskState
 from pagemill.reviews.backend.desk import Desk, open_desk
-from pagemill.reviews.backend.outcomes import failure_of
-from pagemill.reviews.backend.runner import result_of, task_input
-from pagemill.reviews.container.troubles import problem_of
 from pagemill.settings import DecksSettings
 from pagemill.storage import Store
 from tests.deck_containers import Gate
+from tests.deck_runner import ModelRunner
 from tests.decks import FOLDER, HEALTH, NO_OCR, PARCELS, ScriptedModel, context_of, prepared, scripted
 from tests.flow_databases import flow_database, sqlite_database
 
@@ -31,27 +28,6 @@ PARAMETERS = Parameters(slides=NO_OCR)
 VISUAL, FEEDBACK, EXTRACTIONS = "visual_analysis", "slide_feedback", "extractions_and_template"
 SPECIALISTS = ("specialized_clinical", "specialized_regulatory", "specialized_science")
 PATIENCE_SECONDS = 60.0
-
-
-class ModelRunner:
-    """Carries tasks out in this process, as containers would."""
-
-    def __init__(self, store: Store, model: ScriptedModel) -> None:
-        self.store, self.model = store, model
-
-    def run(
-        self,
-        task: TaskRun,
-        pipeline: PipelineRun,
-        inputs: Mapping[str, Mapping[str, Any]],
-        report_progress: Callable[[float], None],
-    ) -> dict[str, Any]:
-        context = context_of(self.store, self.model, progress=report_progress)
-        try:
-            output = run_task(task_input(task, pipeline, inputs), context)
-        except (RuntimeError, UserError) as error:
-            raise failure_of(problem_of(error)) from error
-        return result_of(output)
 
 
 def settings_of(store: Store, url: str) -> DecksSettings:
