@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 KEEP_ALIVE_SECONDS = 620  # longer than Google's load balancers keep an idle connection, so that they close it
-LEAVING_SECONDS = 2  # for requests that are open when all is drained: half sent ones, for instance
+LEAVING_SECONDS = 2  # for requests that are open at the end; less than after which a server is missed
 
 
 class DrainingServer(uvicorn.Server):
@@ -25,19 +25,7 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(self, app: Any, drain: Callable[[], Awaitable[bool]], *, host: str = "", port: int = 0) -> None:
-        config = uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=LEAVING_SECONDS,
-        )
-        super().__init__(config)
+        super().__init__(config_of(app, host=host, port=port, timeout_keep_alive=KEEP_ALIVE_SECONDS))
         self.ended_well = True
         self._drain = drain
         self._loop = asyncio.get_running_loop()
@@ -62,6 +50,20 @@ class DrainingServer(uvicorn.Server):
     async def _drained(self) -> None:
         self.ended_well = await self._drain() and self.ended_well
         self.should_exit = True
+
+
+def config_of(app: Any, **options: Any) -> uvicorn.Config:
+    """Return how an application is served that logs by itself; `options` are uvicorn's."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=LEAVING_SECONDS,
+        **options,
+    )
 
 
 def listening(host: str, port: int) -> socket.socket:

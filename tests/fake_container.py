@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from pagemill.reviews.wire import STATUSES, STREAM_TYPE, Done, Failed, Problem, Progress
+from pagemill.reviews.wire import MEANINGS, STREAM_TYPE, Done, Failed, Problem, Progress
 from tests.servers import listening
 
 Act = Callable[["_Handler"], None]
@@ -63,7 +63,7 @@ def tells(*news: News, breaks: bool = False, before: Callable[[], None] = lambda
 
 def refuses(problem: Problem, **headers: str) -> Act:
     """Refuse before the work begins."""
-    return answers(STATUSES[problem.error], problem.model_dump_json(), **headers)
+    return answers(MEANINGS[problem.error].status, problem.model_dump_json(), **headers)
 
 
 def answers(status: int, text: str, kind: str = "application/json", **headers: str) -> Act:

@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pagemill.errors import UserError
-from pagemill.reviews.wire import HEALTH_ROUTE, STATUSES, ErrorKind, Problem
+from pagemill.reviews.wire import HEALTH_ROUTE, MEANINGS, ErrorKind, Problem
 from pagemill.secrets import read_secret
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -31,22 +31,6 @@ DISCARD_SECONDS = 2.0  # for the rest of a body that is not wanted: who still se
 TOKEN = re.compile(r"[\x20-\x7e]+")
 TOLD_FAULTS = 5  # of a request that is not understood
 BY_STATUS = {404: ErrorKind.NOT_FOUND, 405: ErrorKind.NOT_ALLOWED}  # of what the framework refuses by itself
-MEANINGS = {
-    ErrorKind.UNAUTHORIZED: "The token is missing or another.",
-    ErrorKind.NOT_FOUND: "There is nothing of that name.",
-    ErrorKind.NOT_ALLOWED: "The route does not know this method.",
-    ErrorKind.RESULT_LOST: "What the task needs is not in the store: the task that made it has to run again.",
-    ErrorKind.TOO_LARGE: "The body is too large.",
-    ErrorKind.INVALID: "The request is not understood.",
-    ErrorKind.REFUSED: "The deck cannot be reviewed; another attempt does not help.",
-    ErrorKind.BUSY: "There is no room now.",
-    ErrorKind.CANCELLED: "Somebody ended the task.",
-    ErrorKind.INTERNAL: "The server is at fault; its log says how.",
-    ErrorKind.BAD_ANSWER: "The model's answer is of no use.",
-    ErrorKind.MODEL_UNAVAILABLE: "The model does not answer, or not yet.",
-    ErrorKind.DRAINING: "The server is ending.",
-}
-
 access = logging.getLogger("pagemill.access")
 log = logging.getLogger("pagemill")
 
@@ -79,7 +63,7 @@ class Refused(HTTPException):
         headers = {"Retry-After": str(retry_after_seconds)} if retry_after_seconds else {}
         if problem.error is ErrorKind.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
-        super().__init__(STATUSES[problem.error], problem.message, headers)
+        super().__init__(MEANINGS[problem.error].status, problem.message, headers)
         self.problem = problem
 
 
@@ -90,7 +74,7 @@ def refused(error: ErrorKind, message: str, retry_after_seconds: int = 0) -> Ref
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Return a problem as an answer."""
-    return JSONResponse(problem.model_dump(mode="json"), STATUSES[problem.error], headers)
+    return JSONResponse(problem.model_dump(mode="json"), MEANINGS[problem.error].status, headers)
 
 
 def documented(*errors: ErrorKind) -> dict[int | str, dict[str, Any]]:
@@ -101,13 +85,13 @@ def documented(*errors: ErrorKind) -> dict[int | str, dict[str, Any]]:
     usual = (ErrorKind.UNAUTHORIZED, ErrorKind.TOO_LARGE, ErrorKind.INVALID, ErrorKind.INTERNAL)
     by_status: dict[int, list[ErrorKind]] = collections.defaultdict(list)
     for error in dict.fromkeys((*usual, *errors)):
-        by_status[STATUSES[error]].append(error)
+        by_status[MEANINGS[error].status].append(error)
     return {status: _documented(kinds) for status, kinds in sorted(by_status.items())}
 
 
 def _documented(kinds: list[ErrorKind]) -> dict[str, Any]:
-    examples = {kind.value: {"value": Problem(error=kind, message=MEANINGS[kind]).model_dump()} for kind in kinds}
-    description = " Or: ".join(MEANINGS[kind] for kind in kinds)
+    examples = {kind.value: {"value": Problem(error=kind, message=MEANINGS[kind].text).model_dump()} for kind in kinds}
+    description = " Or: ".join(MEANINGS[kind].text for kind in kinds)
     return {"model": Problem, "description": description, "content": {"application/json": {"examples": examples}}}
 
 
@@ -144,7 +128,7 @@ def _problem_of(error: StarletteHTTPException) -> Problem:
     if isinstance(error, Refused):
         return error.problem
     kind = BY_STATUS.get(error.status_code, ErrorKind.INVALID)
-    return Problem(error=kind, message=MEANINGS[kind])
+    return Problem(error=kind, message=MEANINGS[kind].text)
 
 
 def _faults(error: RequestValidationError) -> str:
@@ -185,14 +169,14 @@ class Guard:
             await problem_response(error.problem, error.headers)(scope, receive, visit.send)
         except asyncio.CancelledError:  # the server ends, and this request would not
             if not visit.status:
-                await problem_response(Problem(error=ErrorKind.DRAINING, message=MEANINGS[ErrorKind.DRAINING]))(
+                await problem_response(Problem(error=ErrorKind.DRAINING, message=MEANINGS[ErrorKind.DRAINING].text))(
                     scope, receive, visit.send
                 )
         except Exception:
             log.exception("a request failed", extra={"fields": visit.fields()})
             if visit.status:
                 raise  # too late for another answer: the connection breaks
-            problem = Problem(error=ErrorKind.INTERNAL, message=MEANINGS[ErrorKind.INTERNAL])
+            problem = Problem(error=ErrorKind.INTERNAL, message=MEANINGS[ErrorKind.INTERNAL].text)
             await problem_response(problem)(scope, receive, visit.send)
         finally:
             visit.tell(self.quiet)
@@ -203,7 +187,7 @@ class Guard:
         scheme, _, credentials = given.partition(b" ")
         is_same = hmac.compare_digest(scheme.title() + b" " + credentials.strip(), self.expected)
         if not is_same and visit.path != HEALTH_ROUTE:
-            raise refused(ErrorKind.UNAUTHORIZED, MEANINGS[ErrorKind.UNAUTHORIZED])
+            raise refused(ErrorKind.UNAUTHORIZED, MEANINGS[ErrorKind.UNAUTHORIZED].text)
         length = visit.headers.get("Content-Length", "")
         bounded.check(int(length) if length.isdecimal() else 0)
 

@@ -1,7 +1,8 @@
 """What backend, containers and their clients say to one another over HTTP: routes, headers and messages."""
 
 import enum
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -34,35 +35,44 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # reached without a proxy, wh
 class ErrorKind(enum.StrEnum):
     """Why a request got no result."""
 
-    UNAUTHORIZED = "unauthorized"  # 401
-    NOT_FOUND = "not_found"  # 404
-    NOT_ALLOWED = "not_allowed"  # 405
-    RESULT_LOST = "result_lost"  # 409: `lost` is not in the store, the task that made it has to run again
-    TOO_LARGE = "too_large"  # 413
-    INVALID = "invalid"  # 422: the request is not understood
-    REFUSED = "refused"  # 422: the deck cannot be reviewed, another attempt does not help
-    BUSY = "busy"  # 429: no room now
-    CANCELLED = "cancelled"  # 499: somebody ended the task
-    INTERNAL = "internal"  # 500
-    BAD_ANSWER = "bad_answer"  # 502: the model's answer is of no use
-    MODEL_UNAVAILABLE = "model_unavailable"  # 503: the model does not answer, or not yet
-    DRAINING = "draining"  # 503: the server is ending
+    UNAUTHORIZED = "unauthorized"
+    NOT_FOUND = "not_found"
+    NOT_ALLOWED = "not_allowed"
+    RESULT_LOST = "result_lost"
+    TOO_LARGE = "too_large"
+    INVALID = "invalid"
+    REFUSED = "refused"
+    BUSY = "busy"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+    BAD_ANSWER = "bad_answer"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    DRAINING = "draining"
 
 
-STATUSES = {
-    ErrorKind.UNAUTHORIZED: 401,
-    ErrorKind.NOT_FOUND: 404,
-    ErrorKind.NOT_ALLOWED: 405,
-    ErrorKind.RESULT_LOST: 409,
-    ErrorKind.TOO_LARGE: 413,
-    ErrorKind.INVALID: 422,
-    ErrorKind.REFUSED: 422,
-    ErrorKind.BUSY: 429,
-    ErrorKind.CANCELLED: 499,
-    ErrorKind.INTERNAL: 500,
-    ErrorKind.BAD_ANSWER: 502,
-    ErrorKind.MODEL_UNAVAILABLE: 503,
-    ErrorKind.DRAINING: 503,
+class Meaning(NamedTuple):
+    """What an error means: as an HTTP status, and in words."""
+
+    status: int
+    text: str
+
+
+MEANINGS: Mapping[ErrorKind, Meaning] = {
+    ErrorKind.UNAUTHORIZED: Meaning(401, "The token is missing or another."),
+    ErrorKind.NOT_FOUND: Meaning(404, "There is nothing of that name."),
+    ErrorKind.NOT_ALLOWED: Meaning(405, "The route does not know this method."),
+    ErrorKind.RESULT_LOST: Meaning(
+        409, "What the task needs is not in the store: the task that made it has to run again."
+    ),
+    ErrorKind.TOO_LARGE: Meaning(413, "The body is too large."),
+    ErrorKind.INVALID: Meaning(422, "The request is not understood."),
+    ErrorKind.REFUSED: Meaning(422, "The deck cannot be reviewed; another attempt does not help."),
+    ErrorKind.BUSY: Meaning(429, "There is no room now."),
+    ErrorKind.CANCELLED: Meaning(499, "Somebody ended the task."),
+    ErrorKind.INTERNAL: Meaning(500, "The server is at fault; its log says how."),
+    ErrorKind.BAD_ANSWER: Meaning(502, "The model's answer is of no use."),
+    ErrorKind.MODEL_UNAVAILABLE: Meaning(503, "The model does not answer, or not yet."),
+    ErrorKind.DRAINING: Meaning(503, "The server is ending."),
 }
 
 

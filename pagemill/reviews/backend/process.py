@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import uvicorn
 
-from pagemill.draining import listening
+from pagemill.draining import config_of, listening
 from pagemill.errors import UserError
 from pagemill.logs import configure_log
 from pagemill.reviews.backend.app import create_app
@@ -22,7 +22,6 @@ from pagemill.reviews.http import shared_token
 from pagemill.settings import DecksSettings, load_settings
 
 HOST, PORT = "127.0.0.1", 8080
-CLOSING_SECONDS = 2  # for requests that are open; less than containers and backends are missed after
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
@@ -52,16 +51,7 @@ class Backend:
         except BaseException:
             self._socket.close()
             raise
-        config = uvicorn.Config(
-            create_app(self.desk, token),
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=CLOSING_SECONDS,
-        )
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(config_of(create_app(self.desk, token)))
         self._thread = threading.Thread(target=self._serve, name="pagemill-backend", daemon=True)
 
     def __enter__(self) -> Self:

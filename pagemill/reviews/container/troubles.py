@@ -8,8 +8,7 @@ from pydantic import ValidationError
 from pagemill.decks.asking import AskingFailed, BadAnswer, ModelUnavailable
 from pagemill.decks.keeping import ResultLost
 from pagemill.errors import UserError
-from pagemill.reviews.http import MEANINGS
-from pagemill.reviews.wire import ErrorKind, Problem
+from pagemill.reviews.wire import MEANINGS, ErrorKind, Problem
 
 log = logging.getLogger("pagemill")
 
@@ -49,7 +48,7 @@ def _asking_failed(kind: ErrorKind) -> Callable[[BaseException], Problem]:
 
 
 def _internal(error: BaseException) -> Problem:
-    return Problem(error=ErrorKind.INTERNAL, message=MEANINGS[ErrorKind.INTERNAL])
+    return Problem(error=ErrorKind.INTERNAL, message=MEANINGS[ErrorKind.INTERNAL].text)
 
 
 def _missing(error: BaseException) -> Problem:

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from pagemill.decks.tasks import TaskInput, TaskOutput
 from pagemill.reviews.container.troubles import Ended, problem_of
-from pagemill.reviews.http import MEANINGS, refused
-from pagemill.reviews.wire import NEWS_SECONDS, Done, ErrorKind, Failed, Problem, Progress
+from pagemill.reviews.http import refused
+from pagemill.reviews.wire import MEANINGS, NEWS_SECONDS, Done, ErrorKind, Failed, Problem, Progress
 from pagemill.storage import digest
 
 UNHEARD_SECONDS = 30.0
@@ -130,7 +130,7 @@ class Works:
             Refused: There is no room, or the server is ending.
         """
         if self.draining:
-            raise refused(ErrorKind.DRAINING, MEANINGS[ErrorKind.DRAINING], DRAINING_RETRY_SECONDS)
+            raise refused(ErrorKind.DRAINING, MEANINGS[ErrorKind.DRAINING].text, DRAINING_RETRY_SECONDS)
         if len(self._running) >= self.limits.tasks or len(self.pipelines | {pipeline}) > self.limits.pipelines:
             raise refused(ErrorKind.BUSY, f"{len(self._running)} tasks are running.", BUSY_RETRY_SECONDS)
         work = Work(order, key, pipeline)
@@ -165,7 +165,7 @@ class Works:
         work = self._by_key.get(key)
         if work is None or work.outcome is not None or (epoch is not None and epoch < work.epoch):
             return False
-        self.end(work, MEANINGS[ErrorKind.CANCELLED])
+        self.end(work, MEANINGS[ErrorKind.CANCELLED].text)
         return True
 
     async def drain(self, limit_seconds: float) -> bool:
@@ -195,11 +195,11 @@ class Works:
 
         def progress(share: float) -> None:
             if work.ended.is_set():
-                raise Ended(MEANINGS[ErrorKind.CANCELLED])
+                raise Ended(MEANINGS[ErrorKind.CANCELLED].text)
             try:
                 loop.call_soon_threadsafe(work.change, share)
             except RuntimeError:  # the loop is closed: the server has gone
-                raise Ended(MEANINGS[ErrorKind.DRAINING]) from None
+                raise Ended(MEANINGS[ErrorKind.DRAINING].text) from None
 
         outcome: TaskOutput | Problem
         try:

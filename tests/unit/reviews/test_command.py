@@ -1,7 +1,9 @@
 """`pagemill decks` as people meet it: what is listed, read, mended and cancelled, and what a mistake says."""
 
 import json
+import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -228,3 +230,11 @@ def test_packages_that_are_not_installed_are_named(store: Store, monkeypatch: py
 
     monkeypatch.setattr(command, "_settings", lacks)
     assert "pip install 'pagemill[decks]'" in mistake("status", store)
+
+
+def test_what_is_said_to_be_missing_is_what_the_extra_installs() -> None:
+    extras = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    names = {re.split(r"[\[>]", each)[0] for extra in ("models", "container", "decks") for each in extras[extra]}
+    assert names - {"pagemill"} == set(command.PACKAGES)
