@@ -57,16 +57,12 @@ class Store:
     it is written under a temporary name, flushed to disk and renamed.
 
     Raises:
-        UserError: The URI names no file system that is known here.
+        ValueError: The URI names no file system that is known here.
+        ImportError: It names one that needs a package.
     """
 
     def __init__(self, uri: str) -> None:
-        try:
-            self.filesystem, self.root = fsspec.core.url_to_fs(uri)
-        except (ValueError, ImportError) as error:
-            raise UserError(
-                f"store {uri}", f"cannot be used ({error})", "name a folder, or gs://bucket/prefix"
-            ) from None
+        self.filesystem, self.root = fsspec.core.url_to_fs(uri)
         self.uri = uri.rstrip("/")
         self.is_local = isinstance(self.filesystem, LocalFileSystem)
 
@@ -202,3 +198,11 @@ class Store:
         with self.writing(name) as stream:
             for row in rows:
                 stream.write(json.dumps(row, sort_keys=True).encode() + b"\n")
+
+
+def open_store(uri: str) -> Store:
+    """Return the store of a URI that a user gave; raises UserError for a file system that is not known here."""
+    try:
+        return Store(uri)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"store {uri}", f"cannot be used ({error})", "name a folder, or gs://bucket/prefix") from None

@@ -22,7 +22,7 @@ from pagemill.reviews.backend.desk import Desk
 from pagemill.reviews.backend.process import Backend
 from pagemill.reviews.child import Child
 from pagemill.settings import DecksSettings
-from pagemill.storage import Store
+from pagemill.storage import open_store
 
 LOGS = "decks/logs"
 LOCK = "carried-out"
@@ -135,7 +135,7 @@ class Embedded:
 
 def logs_folder(settings: DecksSettings) -> Path:
     """Return where the logs of this machine's processes lie: in the store, or in the temporary folder beside one."""
-    store = Store(settings.store)
+    store = open_store(settings.store)
     if store.is_local:
         return Path(store.root) / LOGS
     name = hashlib.sha256(store.uri.encode()).hexdigest()[:16]

@@ -23,7 +23,7 @@ from pagemill.reviews.embedded import Embedded, Occupied
 from pagemill.reviews.showing import SHORT_ID
 from pagemill.reviews.wire import ErrorKind
 from pagemill.settings import DecksSettings
-from pagemill.storage import Store
+from pagemill.storage import open_store
 
 POLL_SECONDS = 0.5
 DATABASE_PATIENCE_SECONDS = 5.0
@@ -56,7 +56,7 @@ def desk_of(settings: DecksSettings, *, new: bool = False) -> Iterator[Desk]:
         UserError: They are not there, or cannot be reached.
     """
     if not new and not settings.database.get_secret_value():
-        store = Store(settings.store)
+        store = open_store(settings.store)
         if store.is_local and not (Path(store.root) / DATABASE_FILE).is_file():
             raise UserError(settings.store, "holds no reviews", "name the store or the database of some")
     url = database_url(settings)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagemill.errors import UserError
-from pagemill.storage import Store, digest
+from pagemill.storage import Store, digest, open_store
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -70,7 +70,7 @@ class TestFiles:
     @pytest.mark.parametrize("uri", ["nosuch://place/store", "abfs://needs/a/package"])
     def test_a_file_system_that_is_not_there_is_told_in_a_line(self, uri: str) -> None:
         with pytest.raises(UserError, match=f"store {uri}: cannot be used"):
-            Store(uri)
+            open_store(uri)
 
     def test_a_folder_is_not_a_file(self, store: Store) -> None:
         store.write_bytes("raw/ab.rar", b"content")

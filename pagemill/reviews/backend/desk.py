@@ -21,7 +21,7 @@ from pagemill.reviews.backend.index import INDEXED, IndexingRunner, forget, know
 from pagemill.reviews.spec import deck_review_spec
 from pagemill.reviews.wire import ErrorKind
 from pagemill.settings import DecksSettings
-from pagemill.storage import Store
+from pagemill.storage import Store, open_store
 
 DATABASE_FILE = "queue.sqlite"
 DATABASES = ("postgresql://", "sqlite:///")
@@ -181,7 +181,7 @@ def open_desk(settings: DecksSettings, runner: Runner | None = None, **queue_opt
     Raises:
         UserError: The store is no local folder and no database is named, or it is of neither kind.
     """
-    store = Store(settings.store)
+    store = open_store(settings.store)
     indexing = IndexingRunner(runner) if runner else None
     queue = Queue(deck_review_spec(settings.retry_delay_seconds), database_url(settings), indexing, **queue_options)
     if indexing:
@@ -199,7 +199,7 @@ def database_url(settings: DecksSettings) -> str:
         if not url.startswith(DATABASES):  # it may hold a password, so it is not quoted
             raise UserError("decks.database", "is of no kind that is known", f"begin it with {' or '.join(DATABASES)}")
         return url
-    store = Store(settings.store)
+    store = open_store(settings.store)
     if not store.is_local:
         raise UserError(settings.store, "is no folder that could hold the queue", "name a database: decks.database")
     folder = Path(store.root)

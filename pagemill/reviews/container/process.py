@@ -27,7 +27,7 @@ from pagemill.reviews.container.registration import Registration
 from pagemill.reviews.container.work import UNHEARD_SECONDS, Limits
 from pagemill.reviews.http import shared_token
 from pagemill.settings import DecksSettings, load_settings
-from pagemill.storage import Store
+from pagemill.storage import open_store
 
 DRAIN_SECONDS = 900.0  # as long as the longest task may take
 
@@ -104,7 +104,7 @@ async def _serve(kind: Kind, settings: DecksSettings, options: Options, token: s
             warm_chat_model(model_url, model.model, model.key, call_seconds=settings.call_seconds), fail, tell_backend
         )
         limits = Limits(kind.max_tasks, kind.max_pipelines, options.unheard_seconds)
-        container = Container(kind, Store(settings.store), readiness, Place(url, options.container_id), limits)
+        container = Container(kind, open_store(settings.store), readiness, Place(url, options.container_id), limits)
         backends = [each.strip() for each in settings.backend.split(",") if each.strip()]
         registration = Registration(backends, token, container.id, container.report)
 
