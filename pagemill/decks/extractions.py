@@ -15,7 +15,7 @@ from pagemill.decks.grounding import DeckWords, Flag
 from pagemill.decks.keeping import Keeper
 from pagemill.decks.parts import Asked, ask_all, ask_one, calls_of
 from pagemill.decks.prompts import load_prompt, material, prompt_digests
-from pagemill.decks.records import Reason, Record, Result, Status
+from pagemill.decks.records import Part, Reason, Record, Result, Status
 from pagemill.decks.template import Section, Template, load_template
 from pagemill.decks.visual import KEEPER as VISUAL
 from pagemill.decks.visual import VisualAnalysis
@@ -54,14 +54,9 @@ class DeckExtractions(Result):
     sections: tuple[SectionRow, ...]
 
     @property
-    def is_final(self) -> bool:
-        """Say whether the model answered for every section, well or badly."""
-        return all(row.reason is not Reason.MODEL_UNAVAILABLE for row in self.sections)
-
-    @property
-    def parts(self) -> tuple[Status, ...]:
-        """What became of each section."""
-        return tuple(section.status for section in self.sections)
+    def judged(self) -> Sequence[Part]:
+        """Each section."""
+        return self.sections
 
 
 KEEPER = Keeper("extractions", 1, DeckExtractions)

@@ -1,11 +1,13 @@
 """The stage in which a vision model says of every slide what is good, what is not and what to do."""
 
+from collections.abc import Sequence
+
 from pagemill.decks.answers import SlideFeedback
 from pagemill.decks.asking import Context, Question
 from pagemill.decks.keeping import Keeper
 from pagemill.decks.parts import Asked, ask_all, calls_of
 from pagemill.decks.prompts import load_prompt, material, prompt_digests
-from pagemill.decks.records import Deck, Reason, Record, Result, Slide, Status
+from pagemill.decks.records import Deck, Part, Reason, Record, Result, Slide, Status
 from pagemill.decks.slides import SlideParameters, read_slides, slides_key
 from pagemill.decks.visual import CAPABILITY, MAX_TEXT_CHARACTERS, slide_heading
 from pagemill.storage import Store
@@ -29,14 +31,9 @@ class DeckFeedback(Result):
     rows: tuple[SlideFeedbackRow, ...]
 
     @property
-    def is_final(self) -> bool:
-        """Say whether the model answered for every slide, well or badly."""
-        return all(row.reason is not Reason.MODEL_UNAVAILABLE for row in self.rows)
-
-    @property
-    def parts(self) -> tuple[Status, ...]:
-        """What became of each slide."""
-        return tuple(row.status for row in self.rows)
+    def judged(self) -> Sequence[Part]:
+        """Each slide."""
+        return self.rows
 
 
 KEEPER = Keeper("feedback", 1, DeckFeedback)

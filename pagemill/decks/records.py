@@ -1,7 +1,8 @@
 """What the deck stages hand to one another: decks, slides, and the results that lie in the store."""
 
 import enum
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -80,6 +81,18 @@ class Slide(Record):
         return f"decks/pictures/{self.picture_sha256}.jpg"
 
 
+class Part(Protocol):
+    """A slide or section of a result: what became of it, and why."""
+
+    @property
+    def status(self) -> Status:
+        """What became of it."""
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it is not `ok`."""
+
+
 class Result(Record):
     """What a stage made: a file in the store under the digest of everything that decided it.
 
@@ -98,11 +111,16 @@ class Result(Record):
         return digest(values | {"pdf_sha256": self.deck.pdf_sha256})
 
     @property
+    def judged(self) -> Sequence[Part]:
+        """Its slides or sections, where each has a status of its own."""
+        return ()
+
+    @property
     def is_final(self) -> bool:
         """Say whether a later run could find no more: nothing is missing because the model did not answer."""
-        return True
+        return all(part.reason is not Reason.MODEL_UNAVAILABLE for part in self.judged)
 
     @property
     def parts(self) -> tuple[Status, ...]:
         """What became of each slide or section."""
-        return (Status.OK,)
+        return tuple(part.status for part in self.judged)

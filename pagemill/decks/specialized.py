@@ -1,6 +1,7 @@
 """The stage of the three specialists: clinical, regulatory and scientific claims of a deck, judged by a text model."""
 
 import enum
+from collections.abc import Sequence
 
 from pagemill.decks.answers import Analysis, Assessment, Finding
 from pagemill.decks.asking import Context, Question
@@ -11,7 +12,7 @@ from pagemill.decks.grounding import DeckWords, Flag
 from pagemill.decks.keeping import Keeper
 from pagemill.decks.parts import ask_one
 from pagemill.decks.prompts import load_prompt, material, prompt_digests
-from pagemill.decks.records import Reason, Record, Result, Status, TextSource
+from pagemill.decks.records import Part, Reason, Record, Result, Status, TextSource
 from pagemill.decks.visual import VisualAnalysis
 
 
@@ -54,9 +55,9 @@ class SpecializedAnalysis(Result):
     questions: tuple[str, ...] = ()
 
     @property
-    def parts(self) -> tuple[Status, ...]:
-        """What became of the analysis."""
-        return (self.status,)
+    def judged(self) -> Sequence[Part]:
+        """The analysis, which has no parts."""
+        return (self,)
 
 
 KEEPER = Keeper("specialized", 1, SpecializedAnalysis)

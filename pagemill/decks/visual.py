@@ -1,5 +1,6 @@
 """The stage in which a vision model describes every slide: what the text stages know of the pictures."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from pagemill.decks.amounts import numbers_in
@@ -8,7 +9,7 @@ from pagemill.decks.asking import Context, Question
 from pagemill.decks.keeping import Keeper
 from pagemill.decks.parts import Asked, ask_all, calls_of
 from pagemill.decks.prompts import load_prompt, material, prompt_digests
-from pagemill.decks.records import Deck, Reason, Record, Result, Slide, Status
+from pagemill.decks.records import Deck, Part, Reason, Record, Result, Slide, Status
 from pagemill.decks.slides import SlideParameters, read_slides, slides_key
 from pagemill.storage import Store
 
@@ -34,14 +35,9 @@ class VisualAnalysis(Result):
     rows: tuple[SlideAnalysis, ...]
 
     @property
-    def is_final(self) -> bool:
-        """Say whether the model answered for every slide, well or badly."""
-        return all(row.reason is not Reason.MODEL_UNAVAILABLE for row in self.rows)
-
-    @property
-    def parts(self) -> tuple[Status, ...]:
-        """What became of each slide."""
-        return tuple(row.status for row in self.rows)
+    def judged(self) -> Sequence[Part]:
+        """Each slide."""
+        return self.rows
 
 
 KEEPER = Keeper("visual", 1, VisualAnalysis)
