@@ -13,6 +13,7 @@ from pagemill.errors import UserError
 from pagemill.showing import AsJson, show_json, show_rows
 
 if TYPE_CHECKING:
+    from pagemill.decks.tasks import Parameters
     from pagemill.flow.reading import PipelineStatus
     from pagemill.reviews.backend.desk import Desk
     from pagemill.reviews.embedded import Embedded
@@ -106,16 +107,10 @@ def review(
     raise typer.Exit(2 if handed_in.mistakes else code)
 
 
-def _parameters(template: str, specialists: str, max_slides: int, *, ocr: bool) -> Any:
-    from pagemill.decks.slides import SlideParameters
-    from pagemill.decks.specialized import When
-    from pagemill.decks.tasks import Parameters
-    from pagemill.decks.template import load_template
+def _parameters(template: str, specialists: str, max_slides: int, *, ocr: bool) -> "Parameters":
+    from pagemill.decks.batch.running import review_parameters
 
-    if specialists not in list(When):
-        raise UserError(f"specialists {specialists}", "is no choice", f"give one of {', '.join(When)}")
-    slides = SlideParameters(ocr=ocr, max_slides=max_slides)
-    return Parameters(slides=slides, template=load_template(template), specialists=When(specialists))
+    return review_parameters(template, specialists, max_slides=max_slides, slide_ocr=ocr)
 
 
 def _tell_of_new(desk: "Desk", handed_in: "HandedIn", *, as_json: bool) -> None:

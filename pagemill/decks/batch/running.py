@@ -92,7 +92,7 @@ def review_parameters(
     slide_ocr: bool = True,
     max_characters: int = MAX_CHARACTERS,
 ) -> Parameters:
-    """Return what is asked of every deck of a batch; raises UserError for a value that means nothing."""
+    """Return what is asked of a deck; raises UserError for a value that means nothing."""
     asked = load_template(template)
     try:
         return Parameters(
