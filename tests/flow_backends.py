@@ -5,9 +5,11 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from pagemill.flow.hands import Hands
 from pagemill.flow.queue import Queue
 from pagemill.flow.states import PipelineState
 from tests.flow_runners import LoggingRunner
@@ -21,25 +23,37 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["pagemill.flow.queue", "tests.flow_runners"])
 
 
-def open_queue(url: str, log: Path, seconds: float) -> Queue:
+def open_queue(url: str, log: Path, seconds: float, **others: Any) -> Queue:
     """Open a queue that bakes bread, and carries out tasks when it is started."""
     runner = LoggingRunner(log, seconds)
-    return Queue(BREAD, url, runner, heartbeat_timeout_seconds=TIMEOUT_SECONDS, tick_seconds=TICK_SECONDS)
+    return Queue(BREAD, url, runner, heartbeat_timeout_seconds=TIMEOUT_SECONDS, tick_seconds=TICK_SECONDS, **others)
 
 
-def _serve(url: str, log: Path, seconds: float, ready: Path) -> None:
-    with open_queue(url, log, seconds):
+def end_before_beginning() -> None:
+    """Make this process end when it has handed a task out, before it begins it."""
+    Hands._start = lambda *_: os._exit(1)  # type: ignore[method-assign]
+
+
+def _serve(
+    url: str, log: Path, seconds: float, ready: Path, prepare: Callable[[], None] | None, others: dict[str, Any]
+) -> None:
+    if prepare:
+        prepare()
+    with open_queue(url, log, seconds, **others):
         ready.touch()
         while True:
             time.sleep(60)
 
 
 class Backend:
-    """A process of the queue."""
+    """A process of the queue, which may be prepared by a function of a module."""
 
-    def __init__(self, url: str, log: Path, seconds: float) -> None:
+    def __init__(
+        self, url: str, log: Path, seconds: float, prepare: Callable[[], None] | None = None, **others: Any
+    ) -> None:
         self._ready = log.with_name(f"ready-{time.monotonic_ns()}")
-        self._process = _processes.Process(target=_serve, args=(url, log, seconds, self._ready), daemon=True)
+        arguments = url, log, seconds, self._ready, prepare, others
+        self._process = _processes.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
 
     def wait_until_ready(self) -> None:
@@ -58,6 +72,11 @@ class Backend:
     @property
     def pid(self) -> int | None:
         return self._process.pid
+
+    def wait_until_over(self) -> int | None:
+        """Wait until it has ended by itself; returns its exit code."""
+        self._process.join(STARTS_WITHIN_SECONDS)
+        return self._process.exitcode
 
     def end(self) -> None:
         if self._process.is_alive():

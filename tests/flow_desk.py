@@ -10,7 +10,7 @@ from pagemill.flow.dispatch import HandedOut, dispatch
 from pagemill.flow.reading import PipelineStatus, TaskStatus
 from pagemill.flow.runner import Server
 from pagemill.flow.spec import PipelineSpec
-from pagemill.flow.tables import processing_servers, tasks
+from pagemill.flow.tables import events, processing_servers, tasks
 
 TIMEOUT_SECONDS = 60.0
 
@@ -123,6 +123,14 @@ class Desk:
         past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
         this = tasks.update().where(tasks.c.pipeline_id == pipeline_id, tasks.c.name == name)
         self.database.write(lambda connection: connection.execute(this.values(deadline_at=past)))
+
+    def put_a_minute_between_events(self) -> None:
+        """Make everything happen slowly."""
+        start = datetime.datetime.now(datetime.UTC)
+        for number, event in enumerate(self.events()):
+            at = start + datetime.timedelta(minutes=number)
+            this = events.update().where(events.c.id == event.id).values(at=at)
+            self.database.write(lambda connection, this=this: connection.execute(this))
 
     def results(self, pipeline_id: str) -> dict[str, dict[str, Any]]:
         return self.database.read(reading.results_of, pipeline_id)

@@ -2,15 +2,15 @@
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from pagemill.flow.changes import NOWHERE, OpenPipeline, queue_anew, record
+from pagemill.flow.changes import NOWHERE, OpenPipeline, queue_anew
 from pagemill.flow.repairing import ANEW
 from pagemill.flow.runner import PipelineRun, Server, TaskRun
-from pagemill.flow.servers import server_from, suspect, trust
+from pagemill.flow.servers import BACKEND, server_from, suspect, trust
 from pagemill.flow.spec import PipelineSpec
 from pagemill.flow.states import ENDED, TaskState
 from pagemill.flow.tables import processing_servers, results
@@ -58,12 +58,31 @@ def begin(connection: sa.Connection, pipeline_id: str, name: str, run: int, exec
         if losses > MOST_LOSSES:
             _give_up(pipeline, name, losses, "another process took it over")
             return None
-        limit = datetime.timedelta(seconds=pipeline.spec.task(name).time_limit_seconds + GRACE_SECONDS)
-        began = {"executor_id": executor_id, "started_at": pipeline.now, "deadline_at": pipeline.now + limit}
-        detail = {"run": run, "attempt": row["failures"] + 1, "losses": losses, "executor": executor_id}
-        kind = "taken over" if taken_over else ""
-        pipeline.change(name, TaskState.RUNNING, kind, detail, epoch=row["epoch"] + 1, losses=losses, **began)
-        return _attempt(pipeline, name, server)
+        return begin_open(pipeline, name, server, executor_id, "taken over" if taken_over else "", losses=losses)
+
+
+def begin_open(
+    pipeline: OpenPipeline, name: str, server: Server, executor_id: str, kind: str = "", **columns: Any
+) -> Attempt:
+    """Begin a task that a server has.
+
+    Args:
+        pipeline: Of the task.
+        name: The task.
+        server: Who has it.
+        executor_id: The process that sees to it.
+        kind: Of the event; "" if the state says it all.
+        columns: What else changes of the task.
+
+    Returns:
+        What the process then carries out.
+    """
+    row = {**pipeline.tasks[name], **columns}
+    limit = datetime.timedelta(seconds=pipeline.spec.task(name).time_limit_seconds + GRACE_SECONDS)
+    began = {"executor_id": executor_id, "started_at": pipeline.now, "deadline_at": pipeline.now + limit}
+    detail = {"run": row["run"], "attempt": row["failures"] + 1, "losses": row["losses"], "executor": executor_id}
+    pipeline.change(name, TaskState.RUNNING, kind, detail, epoch=row["epoch"] + 1, **began, **columns)
+    return _attempt(pipeline, name, server)
 
 
 def report(connection: sa.Connection, attempt: Attempt, share: float) -> bool:
@@ -82,7 +101,8 @@ def finish(connection: sa.Connection, attempt: Attempt, result: dict[str, Any]) 
             seconds = _seconds(pipeline, name)
             pipeline.keep(name, result, seconds)
             pipeline.end(name, TaskState.DONE, share=1.0, detail={"seconds": seconds})
-            trust(connection, attempt.task.server.id)
+            if attempt.task.server.server_type != BACKEND:
+                trust(connection, attempt.task.server.id)
     return counts
 
 
@@ -216,9 +236,9 @@ def _counts(pipeline: OpenPipeline, attempt: Attempt) -> bool:
     row = pipeline.tasks[attempt.task.name]
     if row["state"] == TaskState.RUNNING and row["epoch"] == attempt.task.epoch and row["server_id"] is not None:
         return True
+    told = {"task": attempt.task.name, "before": row["state"], "after": row["state"]}
     detail = {"epoch": attempt.task.epoch, "last_epoch": row["epoch"]}
-    told = {"pipeline_id": pipeline.id, "task": attempt.task.name, "server_id": attempt.task.server.id}
-    record(pipeline.connection, pipeline.now, "late", before=row["state"], after=row["state"], detail=detail, **told)
+    pipeline.tell("late", **told, server_id=attempt.task.server.id, detail=detail)
     return False
 
 
@@ -229,11 +249,6 @@ def _server(connection: sa.Connection, server_id: str) -> Server | None:
 
 def _attempt(pipeline: OpenPipeline, name: str, server: Server) -> Attempt:
     row, spec = pipeline.tasks[name], pipeline.spec.task(name)
-    found = pipeline.connection.execute(
-        sa.select(results.c.task, results.c.result).where(
-            results.c.pipeline_id == pipeline.id, results.c.task.in_(spec.needs)
-        )
-    )
     task = TaskRun(
         name=name,
         capability=spec.capability,
@@ -248,4 +263,12 @@ def _attempt(pipeline: OpenPipeline, name: str, server: Server) -> Attempt:
     whose = PipelineRun(
         pipeline.id, kept["spec_name"], kept["document_sha256"], kept["parameters"], kept["document_name"]
     )
-    return Attempt(task, whose, {each.task: each.result for each in found})
+    return Attempt(task, whose, _inputs(pipeline, spec.needs))
+
+
+def _inputs(pipeline: OpenPipeline, needs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    if not needs:
+        return {}
+    made = results.c.pipeline_id == pipeline.id, results.c.task.in_(needs)
+    found = pipeline.connection.execute(sa.select(results.c.task, results.c.result).where(*made))
+    return {each.task: each.result for each in found}

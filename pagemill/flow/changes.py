@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from pagemill.flow.database import Outdated, clock
+from pagemill.flow.database import NOW, Outdated, clock
 from pagemill.flow.progress import advanced, pipeline_progress
 from pagemill.flow.spec import PipelineSpec, TaskSpec
 from pagemill.flow.states import (
@@ -30,6 +30,18 @@ Row = dict[str, Any]
 
 # What is true of a task that no server has.
 NOWHERE: Mapping[str, Any] = {"server_id": None, "executor_id": None, "deadline_at": None}
+_PIPELINE = sa.select(pipelines).where(pipelines.c.id == sa.bindparam("of_pipeline")).with_for_update()
+_TASKS = sa.select(tasks, NOW.label("now")).where(tasks.c.pipeline_id == sa.bindparam("of_pipeline"))
+_CHANGE_TASK = (
+    tasks.update()
+    .where(tasks.c.pipeline_id == sa.bindparam("of_pipeline"), tasks.c.name == sa.bindparam("of_task"))
+    .values({column.name: sa.bindparam(column.name) for column in tasks.c if not column.primary_key})
+)
+_CHANGE_PIPELINE = (
+    pipelines.update()
+    .where(pipelines.c.id == sa.bindparam("of_pipeline"))
+    .values({name: sa.bindparam(name) for name in ("state", "progress", "updated_at", "finished_at")})
+)
 # What keeps a task from being done, the worst first: what was skipped may have been so for that.
 _WHY = {TaskState.FAILED: "which failed", TaskState.CANCELLED: "cancelled", TaskState.SKIPPED: "skipped"}
 
@@ -53,7 +65,12 @@ def spec_from(kept: Mapping[str, Any]) -> PipelineSpec:
 
 def record(connection: sa.Connection, at: datetime.datetime, kind: str, **columns: Any) -> None:
     """Write down what happened."""
-    connection.execute(events.insert().values({"kind": kind, "at": at, "detail": {}, **columns}))
+    connection.execute(events.insert(), [_event(at, kind, **columns)])
+
+
+def _event(at: datetime.datetime, kind: str, **columns: Any) -> Row:
+    nothing = dict.fromkeys(("pipeline_id", "task", "before", "after", "server_id"))
+    return {"kind": kind, "at": at, "detail": {}, **nothing, **columns}
 
 
 def create(
@@ -112,8 +129,7 @@ def create(
         with OpenPipeline(connection, pipeline_id) as pipeline:
             for name, result in known.items():
                 pipeline.keep(name, result, 0.0)
-                told = {"task": name, "after": TaskState.DONE, "detail": {"known": True}}
-                record(connection, now, TaskState.DONE, pipeline_id=pipeline_id, **told)
+                pipeline.tell(TaskState.DONE, task=name, after=TaskState.DONE, detail={"known": True})
     return pipeline_id
 
 
@@ -137,7 +153,7 @@ class OpenPipeline:
     """A pipeline that is being changed: nobody else changes it until the transaction ends.
 
     As a context it brings in order, at its end, what follows from the changes: tasks that may start now or never
-    will, progress, and the pipeline's own state.
+    will, progress, and the pipeline's own state; and writes down what happened.
 
     Raises:
         KeyError: There is no such pipeline.
@@ -145,15 +161,17 @@ class OpenPipeline:
 
     def __init__(self, connection: sa.Connection, pipeline_id: str) -> None:
         self.connection = connection
-        found = connection.execute(sa.select(pipelines).where(pipelines.c.id == pipeline_id).with_for_update()).first()
+        found = connection.execute(_PIPELINE, {"of_pipeline": pipeline_id}).first()
         if found is None:
             raise KeyError(pipeline_id)
         self.row: Row = dict(found._mapping)
         self.id = pipeline_id
         self.spec = spec_from(self.row["spec"])
-        rows = connection.execute(sa.select(tasks).where(tasks.c.pipeline_id == pipeline_id))
+        rows = connection.execute(_TASKS, {"of_pipeline": pipeline_id}).all()
         self.tasks: dict[str, Row] = {row.name: dict(row._mapping) for row in rows}
-        self.now = clock(connection)
+        self.now: datetime.datetime = rows[0].now
+        self._changed: dict[str, None] = {}  # tasks, in order
+        self._events: list[Row] = []
 
     def __enter__(self) -> Self:
         return self
@@ -163,6 +181,7 @@ class OpenPipeline:
     ) -> None:
         if kind is None:
             self._settle()
+            self._write()
 
     @property
     def states(self) -> dict[str, TaskState]:
@@ -173,6 +192,10 @@ class OpenPipeline:
         """Whether all that a task needs, be it through others, is done."""
         states = self.states
         return all(states[need] is TaskState.DONE for need in self.spec.all_needs()[name])
+
+    def tell(self, kind: str, **columns: Any) -> None:
+        """Write down what happened, when the changes end."""
+        self._events.append(_event(self.now, kind, pipeline_id=self.id, **columns))
 
     def change(self, name: str, after: TaskState, kind: str, detail: Mapping[str, Any] | None, **columns: Any) -> None:
         """Change a task's state and others of its columns, and write down that it was.
@@ -185,16 +208,14 @@ class OpenPipeline:
             columns: What else changes.
 
         Raises:
-            Outdated: Somebody changed the task after it was read.
             ValueError: That state cannot follow.
         """
         before = TaskState(self.tasks[name]["state"])
         if after is not before and after not in FOLLOWS[before]:
             raise ValueError(f"{name} is {before}, which {after} cannot follow")
         server = columns.get("server_id") or self.tasks[name]["server_id"]
-        self._update(name, {"state": after, **columns})
-        told = {"task": name, "before": before, "after": after, "server_id": server, "detail": dict(detail or {})}
-        record(self.connection, self.now, kind or after, pipeline_id=self.id, **told)
+        self._update(name, state=after, **columns)
+        self.tell(kind or after, task=name, before=before, after=after, server_id=server, detail=dict(detail or {}))
 
     def end(
         self,
@@ -221,12 +242,16 @@ class OpenPipeline:
         if now > self.tasks[name]["share"]:
             self.change(name, TaskState(self.tasks[name]["state"]), "progress", {"share": now}, share=now)
 
-    def _update(self, name: str, columns: Mapping[str, Any]) -> None:
-        row = self.tasks[name]
-        as_read = [tasks.c[each] == row[each] for each in ("pipeline_id", "name", "state", "run", "epoch")]
-        if self.connection.execute(tasks.update().where(*as_read).values(dict(columns))).rowcount != 1:
-            raise Outdated(f"{self.id} {name}")
-        row.update(columns)
+    def _update(self, name: str, **columns: Any) -> None:
+        self.tasks[name].update(columns)
+        self._changed[name] = None
+
+    def _write(self) -> None:
+        if self._changed:
+            rows = [{**self.tasks[name], "of_pipeline": self.id, "of_task": name} for name in self._changed]
+            self.connection.execute(_CHANGE_TASK, rows)
+        if self._events:
+            self.connection.execute(events.insert(), self._events)
 
     def _settle(self) -> None:
         for name in blocked(self.spec, self.states):
@@ -235,10 +260,8 @@ class OpenPipeline:
         ready = startable(self.spec, self.states)
         for name, row in self.tasks.items():
             if row["ready"] != (name in ready):
-                self._update(
-                    name,
-                    {"ready": name in ready, **({"due_at": max(row["due_at"], self.now)} if name in ready else {})},
-                )
+                due = max(row["due_at"], self.now) if name in ready else row["due_at"]
+                self._update(name, ready=name in ready, due_at=due)
         self._settle_pipeline()
 
     def _why_not(self, name: str) -> tuple[str, bool]:
@@ -254,11 +277,10 @@ class OpenPipeline:
         columns: Row = {"progress": max(self.row["progress"], progress)}
         if after is not before:
             columns |= {"state": after, "finished_at": self.now if after in OVER else None}
-            record(self.connection, self.now, after, pipeline_id=self.id, before=before, after=after)
+            self.tell(after, before=before, after=after)
         if any(self.row[name] != value for name, value in columns.items()):
-            columns["updated_at"] = self.now
-            self.connection.execute(pipelines.update().where(pipelines.c.id == self.id).values(columns))
-            self.row |= columns
+            self.row |= {**columns, "updated_at": self.now}
+            self.connection.execute(_CHANGE_PIPELINE, {**self.row, "of_pipeline": self.id})
 
 
 def cancel(connection: sa.Connection, pipeline_id: str) -> bool:

@@ -2,12 +2,14 @@
 
 import datetime
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 import tenacity
 
+from pagemill.flow.tables import Instant
 from pagemill.waiting import failure_of
 
 PATIENCE_SECONDS = 60.0  # how long a database may be away
@@ -16,6 +18,8 @@ TELL_SECONDS = 2.0  # a database that is away for longer is told of
 BUSY_SECONDS = 30
 IDLE_SECONDS = 2  # PostgreSQL then takes its locks from a process that stopped in the midst of a transaction
 READING = "pagemill_reading"
+NOW = sa.func.clock_timestamp(type_=Instant())  # by the database's clock: machines that share a database agree on it
+_CLOCK = sa.select(NOW)
 VERSION_TABLE = "pagemill_flow_version"
 
 _log = logging.getLogger(__name__)
@@ -47,6 +51,7 @@ class Database:
         self.url = url
         self._patience_seconds = patience_seconds
         self._is_away = False  # as the log was told
+        self._closed = threading.Event()
         parsed = sa.make_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if not self.is_sqlite:
@@ -57,7 +62,6 @@ class Database:
             connect_args={} if self.is_sqlite else {"options": options},
             pool_size=POOL_SIZE,
             max_overflow=0,
-            pool_pre_ping=not self.is_sqlite,
         )
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
@@ -100,7 +104,9 @@ class Database:
         done = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_interruption),
             wait=tenacity.wait_exponential_jitter(initial=0.05, max=1),
-            stop=tenacity.stop_after_delay(self._patience_seconds),
+            stop=tenacity.stop_any(
+                tenacity.stop_after_delay(self._patience_seconds), tenacity.stop_when_event_set(self._closed)
+            ),
             before_sleep=self._tell,
             reraise=True,
         )(once)
@@ -117,20 +123,25 @@ class Database:
             _log.warning("the database does not answer: %s", str(error.orig).splitlines()[0])
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a database that is away is waited for no longer."""
+        self._closed.set()
         self.engine.dispose()
 
 
 def clock(connection: sa.Connection) -> datetime.datetime:
-    """Return the time by the database's clock: machines that share a database then agree on it."""
-    if connection.dialect.name == "sqlite":
-        return datetime.datetime.now(datetime.UTC)
-    moment: datetime.datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    """Return the time by the database's clock."""
+    moment: datetime.datetime = connection.execute(_CLOCK).scalar_one()
     return moment
+
+
+def _utc_now() -> str:
+    """Return the time as SQLite keeps it here."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where _begin_sqlite says so
+    connection.create_function("clock_timestamp", 0, _utc_now)
     connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")  # in this mode a crash of the process loses nothing

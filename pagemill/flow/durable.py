@@ -1,5 +1,6 @@
 """What DBOS does here: it keeps tasks that were handed out until a process is through with them, or another is."""
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -93,6 +94,7 @@ class Durable:
 
     def stop(self, executor_id: str, grace_seconds: int) -> None:
         """Take up nothing more, and wait for what runs, but not forever."""
+        logging.getLogger("dbos").setLevel(logging.CRITICAL)  # what it takes up while it ends, others get
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=grace_seconds)
         _busy.release()
         self._client.delete_queue(self._own(executor_id))

@@ -13,6 +13,7 @@ from pagemill.flow.changes import canonical
 from pagemill.flow.database import Database
 from pagemill.flow.dispatch import Dispatcher
 from pagemill.flow.durable import Durable
+from pagemill.flow.hands import Hands
 from pagemill.flow.runner import NeedLost, Runner, Server, ServerLost, Skip, Superseded, TaskFailed
 
 LEAST_PROGRESS = 0.01  # of a task; less is not worth a write
@@ -38,6 +39,7 @@ class Worker:
         self._dispatch = dispatch
         self._runner = runner
         self._server = server
+        self._hands = Hands(server.id, server.max_tasks, self._begin, self._carry_out, dispatch)
         self._status = servers.ACTIVE
         self._timeout_seconds = timeout_seconds
         self._tick_seconds = tick_seconds
@@ -51,37 +53,41 @@ class Worker:
 
     def start(self, at_once: int) -> None:
         """Take up tasks, `at_once` at a time."""
-        self._durable.launch(self._server.id, self.carry_out, at_once)
+        self._durable.launch(self._server.id, self._hands.take_up, at_once)
         watchdog.hear(self._database, self._server, self._status)
         self._last_beat = time.monotonic()
         for thread in self._threads:
             thread.start()
+        self._dispatch.begin_here(self._hands.hand_out)
         self._dispatch()
 
     def stop(self, grace_seconds: int) -> None:
         """Take up nothing more; what still runs after a while is handed to others."""
         self._status = servers.DRAINING
         self._live()
+        self._hands.close()
+        end = time.monotonic() + grace_seconds
         self._durable.stop(self._server.id, grace_seconds)  # who still has something to do is heard of meanwhile
+        self._hands.wait(max(0.0, end - time.monotonic()))
         self._stopping.set()
         for thread in self._threads:
             thread.join()
         watchdog.give_up(self._database, self._durable, self._server.id, "its process ended")
 
-    def carry_out(self, pipeline_id: str, name: str, run: int) -> None:
-        """Carry out a task that was handed out.
+    def _begin(self, pipeline_id: str, name: str, run: int) -> Attempt | None:
+        return self._database.write(attempts.begin, pipeline_id, name, run, self._server.id)
+
+    def _carry_out(self, attempt: Attempt) -> None:
+        """Carry out a task that was begun.
 
         All of it may happen again, in this process or another, whenever one dies: an attempt that was superseded
         changes nothing, so DBOS has nothing to remember but that the task is to be carried out.
         """
-        attempt = self._database.write(attempts.begin, pipeline_id, name, run, self._server.id)
-        if attempt is not None:
-            try:
-                self._conclude(attempt)
-            except (sa.exc.DataError, UnicodeError) as error:  # NUL in a text, half a character
-                _log.warning("what %s answered cannot be kept: %s", attempt.task.key, type(error).__name__)
-                self._database.write(attempts.fail, attempt, "its answer has characters that no database takes")
-        self._dispatch()
+        try:
+            self._conclude(attempt)
+        except (sa.exc.DataError, UnicodeError) as error:  # NUL in a text, half a character
+            _log.warning("what %s answered cannot be kept: %s", attempt.task.key, type(error).__name__)
+            self._database.write(attempts.fail, attempt, "its answer has characters that no database takes")
 
     def _conclude(self, attempt: Attempt) -> None:
         try:

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from tests.flow_backends import Backend, check_course, open_queue
+from tests.flow_backends import Backend, check_course, end_before_beginning, open_queue
 from tests.flow_databases import flow_database, postgres
+from tests.flow_desk import BAKER
 from tests.flow_runners import LoggingRunner
 
 PATIENCE_SECONDS = 40.0
@@ -53,6 +54,30 @@ def test_processes_are_killed(scene):
     for each in pipelines:
         queue.wait(each, PATIENCE_SECONDS)
     check_course(queue, log, pipelines)
+
+
+@pytest.mark.parametrize(("kind", "capabilities"), [("postgresql", {}), ("sqlite", None)])
+def test_a_process_dies_before_it_begins_what_it_handed_out(kind, capabilities, tmp_path):
+    """What it would have had a container do is taken over; what it would have done itself is handed out anew."""
+    url, log = flow_database(kind, tmp_path), tmp_path / "log.jsonl"
+    queue = open_queue(url, log, 0.0, capabilities=capabilities)
+    backend = Backend(url, log, 0.0, end_before_beginning, capabilities=capabilities)
+    backend.wait_until_ready()
+    if capabilities is not None:
+        queue.hear(BAKER, "active")
+    pipeline = queue.add_pipeline("a" * 64)
+    assert backend.wait_until_over() == 1
+    queue.start()
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not queue.status(pipeline).is_over:
+        assert time.monotonic() < end
+        if capabilities is not None:
+            queue.hear(BAKER, "active")
+        time.sleep(0.05)
+    check_course(queue, LoggingRunner(log), [pipeline])
+    again = "lost" if capabilities is None else "taken over"
+    assert again in {event.kind for event in queue.events(pipeline)}
+    queue.close()
 
 
 @pytest.mark.parametrize("scene", ["postgresql"], indirect=True)

@@ -7,15 +7,17 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import dbos._queue
 import pytest
 
 from pagemill.errors import UserError
+from pagemill.flow.durable import POLLING_SECONDS
 from pagemill.flow.queue import Queue
 from pagemill.flow.runner import NeedLost, ServerLost, Skip, Superseded, TaskFailed
 from pagemill.flow.spec import PipelineSpec, TaskSpec
 from pagemill.flow.states import PipelineState, TaskState
 from tests.flow_databases import flow_database, sqlite_database
-from tests.flow_desk import container
+from tests.flow_desk import BAKER, container
 from tests.flow_runners import Failing, Holding, LoggingRunner
 from tests.flow_specs import BREAD
 
@@ -54,6 +56,35 @@ def test_pipelines_go_through_and_leave_results_and_a_history(kind, tmp_path, ru
         assert queue.latest() == pipelines[::-1]
         assert queue.status(queue.add_pipeline("f" * 64)).seconds_left is not None  # it knows by now
     assert runner.runs()["bake"] in (3, 4)
+
+
+@pytest.mark.parametrize(("capabilities", "at_once"), [(None, 1), ({}, 64)])
+def test_tasks_follow_one_another_without_a_look_of_dbos(capabilities, at_once, url, runner, monkeypatch):
+    monkeypatch.setattr("pagemill.flow.durable.POLLING_SECONDS", 10 * PATIENCE_SECONDS)
+    with queue_of(url, runner, capabilities=capabilities, at_once=at_once) as queue:
+        if capabilities is not None:
+            queue.hear(BAKER, "active")
+        pipeline = queue.add_pipeline("a" * 64)
+        while not queue.status(pipeline).is_over:
+            if capabilities is not None:
+                queue.hear(BAKER, "active")
+            time.sleep(0.02)
+        assert set(runner.runs().values()) == {1}
+
+
+def test_closing_says_nothing_of_what_dbos_comes_with_too_late(url, runner, capfd, monkeypatch):
+    take_up, closing = dbos._queue.execute_dequeued_workflow, threading.Event()
+
+    def take_up_late(*arguments):
+        closing.wait(PATIENCE_SECONDS)
+        return take_up(*arguments)
+
+    monkeypatch.setattr("dbos._queue.execute_dequeued_workflow", take_up_late)
+    with queue_of(url, runner) as queue:
+        end_of(queue, queue.add_pipeline("a" * 64))
+        time.sleep(2 * POLLING_SECONDS)
+        threading.Timer(0.3, closing.set).start()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_task_that_fails_now_and_then_is_tried_again_alone(url, runner):

@@ -1,7 +1,5 @@
 """Results that are lost, made anew on demand, or known before: what is done anew is that alone, and the rest waits."""
 
-import datetime
-
 import pytest
 
 from pagemill.errors import UserError
@@ -188,13 +186,15 @@ def test_nothing_is_known_of_tasks_that_there_are_not(desk):
         desk.add("flour", known={"fry": {}})
 
 
-def test_a_hand_off_lasts_from_what_was_needed_last_to_the_beginning(desk, monkeypatch):
+def test_a_hand_off_lasts_from_what_was_needed_last_to_the_beginning(desk):
     pipeline = desk.add("flour")
-    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
-    minutes = iter(range(60))
-    monkeypatch.setattr("pagemill.flow.changes.clock", lambda _: start + datetime.timedelta(minutes=next(minutes)))
-    do(desk, pipeline, "grind", "heat")
-    desk.fail(desk.start(pipeline, "knead"))  # 3 changes after grind was done, of which heat had 2
+    do(desk, pipeline, "grind")
+    desk.fail(desk.start(pipeline, "knead"))
+    do(desk, pipeline, "heat")
+    desk.hand_out_all()
     do(desk, pipeline, "knead", "count")
+    desk.put_a_minute_between_events()
+    told = [(event.kind, event.task) for event in desk.events(pipeline)]
+    minutes = {name: told.index(("running", name)) - told.index(("done", "grind")) for name in ("knead", "count")}
     hand_offs = desk.database.read(reading.hand_offs, pipeline)
-    assert hand_offs == {"knead": 180, "count": 420}
+    assert hand_offs == {name: 60 * number for name, number in minutes.items()}

@@ -2,6 +2,8 @@
 
 import datetime
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +14,8 @@ from pagemill.flow import visual_cache as visual_cache_index
 from pagemill.flow.database import VERSION_TABLE, Database, clock
 from pagemill.flow.tables import METADATA, processing_servers, visual_cache
 from tests.flow_databases import postgres
+
+PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -100,6 +104,17 @@ def test_a_database_that_is_away_is_told_of_once_and_when_it_is_back(database, m
         "the database does not answer: refused",
         "the database answers again",
     ]
+
+
+def test_a_database_that_is_closed_is_waited_for_no_longer(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/nowhere/flow.sqlite")
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(database.write, lambda _: None)
+        time.sleep(0.1)
+        assert not writing.done()
+        database.close()
+        with pytest.raises(sa.exc.OperationalError, match="unable to open"):
+            writing.result(PATIENCE_SECONDS)
 
 
 def test_a_transaction_that_fails_leaves_nothing(database):
