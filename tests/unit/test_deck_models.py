@@ -27,6 +27,7 @@ from pagemill.waiting import asked_seconds
 from tests.model_server import running_model_server
 from tests.model_service import Fault, Flavour, ModelService
 from tests.model_shapes import Refused, check_strict, fault_of, smallest
+from tests.sleeping import collect_sleeps
 
 SECRET_WORDS = "Zebrafish revenue is confidential"
 
@@ -78,14 +79,6 @@ def server() -> Iterator[ModelService]:
     with running_model_server() as server:
         server.say(GOOD, schema="Slide")
         yield server
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Collects the seconds that would have been slept."""
-    slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
-    return slept
 
 
 def model_on(server: ModelService, name: str = "llava:13b", **choices: Any) -> ChatModel:
@@ -277,7 +270,7 @@ class TestTryingAgain:
         model = model_on(server)
         model.ask(question())
         server.down = True
-        monkeypatch.setattr("time.sleep", lambda seconds: vars(server).update(down=False))
+        collect_sleeps(monkeypatch, then=lambda: vars(server).update(down=False))
         assert [call.error for call in model.ask(question()).calls] == ["HTTP 503", ""]
 
     def test_a_server_that_is_not_there_is_unavailable(self, waits: list[float]) -> None:

@@ -164,10 +164,10 @@ def test_a_server_that_is_busy_is_asked_again(web: WebServer, part: Path, status
     assert "attempt 2 failed" in caplog.text
 
 
-def test_between_attempts_it_waits_longer_and_longer(web: WebServer, part: Path, monkeypatch) -> None:
-    waits: list[float] = []
+def test_between_attempts_it_waits_longer_and_longer(
+    web: WebServer, part: Path, waits: list[float], monkeypatch
+) -> None:
     monkeypatch.setattr(room, "RETRY_FIRST_SECONDS", 1.0)
-    monkeypatch.setattr(room.tenacity.nap.time, "sleep", waits.append)
     monkeypatch.setattr("random.uniform", lambda low, high: high)
     web.failures = [503] * 9
     with pytest.raises(DownloadError, match="after 9 attempts"):

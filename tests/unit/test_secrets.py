@@ -37,14 +37,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleCloud]:
         yield cloud
 
 
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Collects the seconds that would have been slept."""
-    slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
-    return slept
-
-
 class TestEnvironment:
     def test_a_variable_is_read_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TOKEN", " as it is\n")

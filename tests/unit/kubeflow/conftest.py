@@ -38,14 +38,6 @@ def kfp(service: Kfp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kfp:
     return service
 
 
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited, without waiting them."""
-    waited: list[float] = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)
-    return waited
-
-
 def settings(kfp: Kfp, **parts: Any) -> KfpSettings:
     return KfpSettings(**{"host": kfp.endpoint, "token": SecretStr(TOKEN)} | parts)
 
