@@ -3,6 +3,9 @@ BIN := .venv/bin
 IMAGE_LOCK = $(BIN)/uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 \
     --python-platform x86_64-manylinux_2_28 --no-emit-package pagemill -c requirements/test.txt
 
+# Tests and demos start many processes: what one has compiled is there for the others, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help demo demo-decks test lint format compile lock bench bench-ocr bench-text docs notebooks infra sbom test-images clean
 
 help:  ## Show this help.

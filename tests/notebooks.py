@@ -17,17 +17,20 @@ SHOWN = {"text/plain", "text/html", "image/png"}
 OF_A_RUN = {r"\d{14}-[0-9a-f]{6}": "20260101000000-000000", r"127\.0\.0\.1:\d+": "127.0.0.1:8080"}
 
 
-def execute(name: str, folder: Path) -> Any:
+def execute(name: str, folder: Path, *, before: str = "") -> Any:
     """Run a notebook and return it with its outputs.
 
     Args:
         name: Of the notebook.
         folder: Stands for the project; what an earlier notebook left in it is there for the next.
+        before: Code that is run before the notebook's first cell.
     """
     (folder / "notebooks").mkdir(exist_ok=True)
     if not (folder / "demo").exists():
         (folder / "demo").symlink_to(ROOT / "demo")
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    if before:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(before))
     client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(folder / "notebooks")}})
     return client.execute()
 

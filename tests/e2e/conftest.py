@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import pagemill.storage  # noqa: F401  # sets gcsfs up, which has to happen before anybody imports it
+from tests.warm_tasks import IMPORTS_OF_READING, warm_pagemill
 
 DEMO = Path(__file__).parents[2] / "demo"
 PAGEMILL = Path(sys.executable).with_name("pagemill")
@@ -21,6 +22,7 @@ class Place:
     source: Path | str = DEMO / "samples"
     store_uri: str = ""  # instead of a local folder
     dataset_uri: str = ""
+    program: tuple[str | Path, ...] = warm_pagemill()
 
     @property
     def store(self):
@@ -36,7 +38,7 @@ class Place:
 
     def command(self, *options):
         return [
-            *(PAGEMILL, "run", "book-dataset"),
+            *(*self.program, "run", "book-dataset"),
             *("--source", self.source, "--store", self.store, "--publish", self.dataset, "--runs", self.runs),
             *("--checkpoint", DEMO / "checkpoint", "--passwords", DEMO / "passwords.txt"),
             *("--target-tokens", "128", "--max-tokens", "256", "--max-failed-fraction", "0.4"),
@@ -60,6 +62,6 @@ class Place:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    place = Place(tmp_path_factory.mktemp("finished"))
+    place = Place(tmp_path_factory.mktemp("finished"), program=warm_pagemill(IMPORTS_OF_READING))
     place.run("--max-shards", "3")
     return place

@@ -1,15 +1,15 @@
-"""The pipeline with everything in a bucket: archives in, store, dataset out."""
+"""The pipeline with everything in a bucket, archives in, store, dataset out, and each task started from nothing."""
 
 import re
 
 import gcsfs
 
-from tests.e2e.conftest import DEMO, Place
+from tests.e2e.conftest import DEMO, PAGEMILL, Place
 from tests.servers import gcs_server
 
 
 def test_a_bucket_holds_archives_pdfs_texts_chunks_and_dataset(tmp_path):
-    place = Place(tmp_path, source="gs://library/in", store_uri="gs://library/store", dataset_uri="gs://library/out")
+    place = Place(tmp_path, "gs://library/in", "gs://library/store", "gs://library/out", program=(PAGEMILL,))
     with gcs_server():
         bucket = gcsfs.GCSFileSystem(token="anon", project="books", skip_instance_cache=True)
         bucket.mkdir("library")

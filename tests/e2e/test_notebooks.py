@@ -10,6 +10,7 @@ import pytest
 
 from tests.clouds import Clouds, running_clouds
 from tests.notebooks import NAMES, ROOT, execute
+from tests.warm_tasks import warm_program
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,9 @@ def shown(notebook: Any) -> str:
 
 
 def test_a_run_on_this_machine_and_a_look_at_its_dataset(project: Path) -> None:
-    run, explored = (execute(name, project) for name in ("01_run_locally", "04_explore_the_dataset"))
+    warm = f"from pagemill.cloud import local\nlocal.PROGRAM = {warm_program('book-dataset')!r}"
+    run = execute("01_run_locally", project, before=warm)
+    explored = execute("04_explore_the_dataset", project)
     assert "['report-run']" in shown(run), "the second run executes nothing else"
     assert "image/png" in shown(explored)
     assert "darwin/origin.pdf" in shown(explored)

@@ -14,7 +14,7 @@ import pytest
 
 from pagemill.cloud import local
 from pagemill.cloud.compiled import PIPELINES, parameters_of, path_of
-from pagemill.cloud.local import LocalRun, run_pipeline
+from pagemill.cloud.local import PROGRAM, LocalRun, run_pipeline
 from pagemill.cloud.spec import read_documents
 from pagemill.components import images
 from pagemill.decks.asking import Context
@@ -28,10 +28,10 @@ from tests.decks import FOLDER, HEALTH, NO_OCR, PARCELS, prepared, truth_of
 from tests.model_server import running_model_server
 from tests.model_service import ModelService
 from tests.model_shapes import Asked
+from tests.warm_tasks import warm_program
 
 LOOP = "comp-for-loop-1"
 REPOSITORY = Path(__file__).parents[2]
-WARM_TASKS = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from tests.warm_tasks import execute; execute()"
 OUTSIDE = {  # task: (tasks it waits for, cached)
     "collect-decks": (set(), True),
     "for-loop-1": ({"collect-decks"}, False),
@@ -176,11 +176,13 @@ class Batch:
     def store(self) -> Store:
         return Store(self.arguments["store"])
 
-    def run(self, **arguments: Any) -> LocalRun:
-        return run_pipeline(path_of("deck-review", "local"), self.arguments | arguments, self.folder / "runs")
+    def run(self, *, caching: bool = True, **arguments: Any) -> LocalRun:
+        return run_pipeline(
+            path_of("deck-review", "local"), self.arguments | arguments, self.folder / "runs", caching=caching
+        )
 
-    def rows(self) -> dict[str, dict[str, Any]]:
-        text = (self.first.folder / "report-reviews" / "rows").read_text()
+    def rows(self, run: LocalRun | None = None) -> dict[str, dict[str, Any]]:
+        text = ((run or self.first).folder / "report-reviews" / "rows").read_text()
         return {row["name"]: row for row in map(json.loads, text.splitlines())}
 
     def in_process(self, name: str) -> Review:
@@ -202,7 +204,7 @@ def nonsense(asked: Asked) -> str | None:
 def warm_tasks() -> Iterator[None]:
     """Runs whose tasks need not import everything anew."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "PROGRAM", WARM_TASKS)
+        patch.setattr(local, "PROGRAM", warm_program("deck-review"))
         yield
 
 
@@ -283,3 +285,16 @@ def test_a_second_run_asks_nothing_and_reports_again(batch: Batch) -> None:
     assert second.report is not None
     assert batch.first.report is not None
     assert second.report.read_text() == batch.first.report.read_text()
+
+
+def test_tasks_that_start_from_nothing_find_in_the_store_what_others_found(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "PROGRAM", PROGRAM)
+    asked = len(batch.service.asked)
+    again = batch.run(source=str(batch.folder / "decks" / f"{HEALTH}.pdf"), caching=False)
+    assert again.succeeded, again.log.read_text()[-5000:]
+    assert len(again.tasks["started"]) == 1 + len(TASKS) + 2
+    assert len(batch.service.asked) == asked
+    (row,) = batch.rows(again).values()
+    assert row["content_digest"] == batch.rows()[f"{HEALTH}.pdf"]["content_digest"]

@@ -1,6 +1,7 @@
 """The `pagemill` command: its help, its exit codes and its one-line complaints."""
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -8,9 +9,12 @@ from pathlib import Path
 
 import pytest
 import rars
+from typer.testing import CliRunner
 
 from pagemill import __version__
+from pagemill.cli import app
 from pagemill.cloud.compiled import parameters_of
+from pagemill.errors import UserError
 
 DEMO = Path(__file__).parents[2] / "demo"
 PAGEMILL = Path(sys.executable).with_name("pagemill")
@@ -103,12 +107,12 @@ def test_a_mistake_of_the_user_is_one_line_that_names_it_and_exit_code_2(tmp_pat
         ("profile", "nowhere.yaml"),
     ],
 )
-def test_what_a_later_task_would_refuse_is_refused_before_the_run_starts(tmp_path, option, value):
+def test_what_a_later_task_would_refuse_is_refused_before_the_run_starts(tmp_path, monkeypatch, option, value):
+    monkeypatch.chdir(tmp_path)
     options = {"source": DEMO / "samples", "store": "store", "publish": "out", "checkpoint": DEMO / "checkpoint"}
     words = [word for name, each in (options | {option: value}).items() for word in (f"--{name}", each)]
-    done = pagemill("run", "book-dataset", *words, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert value in done.stderr.strip().splitlines()[-1]
+    with pytest.raises(UserError, match=re.escape(value)):
+        CliRunner().invoke(app, ["run", "book-dataset", *map(str, words)], catch_exceptions=False)
     assert not (tmp_path / "store" / "runs").exists()
 
 
