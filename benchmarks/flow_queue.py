@@ -1,7 +1,7 @@
 """Clock the queue of pipelines on SQLite and PostgreSQL: hand-off, throughput, what it costs; and kill it.
 
     python benchmarks/flow_queue.py clock --database postgresql --pipelines 1000
-    python benchmarks/flow_queue.py share --database postgresql --pipelines 5 --task-seconds 1
+    python benchmarks/flow_queue.py share --database postgresql --pipelines 25 --task-seconds 1
     python benchmarks/flow_queue.py kills --database sqlite --seeds 20
 
 Tasks are stand-ins that sleep, so that all that is measured is the queue's own. Run from the repository.
@@ -9,6 +9,7 @@ Tasks are stand-ins that sleep, so that all that is measured is the queue's own.
 
 import argparse
 import datetime
+import gc
 import json
 import random
 import signal
@@ -28,6 +29,7 @@ from tests.flow_runners import LoggingRunner
 from tests.flow_specs import BREAD
 
 PATIENCE_SECONDS = 600.0
+AT_ONCE = 5
 IDLE_SECONDS = 5.0
 
 # A pipeline of the shape of a deck review: two tasks at first, one after one of them, three after that.
@@ -40,6 +42,7 @@ DECK = PipelineSpec(
         *(TaskSpec(name, ("extract",)) for name in ("clinical", "regulatory", "science")),
     ),
 )
+LAYERS = 3
 
 
 class Sleeping:
@@ -98,6 +101,7 @@ def critical_seconds(queue: Queue, pipeline: str) -> float:
 def share(kind: str, folder: Path, pipelines: int, seconds: float) -> dict[str, object]:
     """Tell what coordination adds to tasks that take some time, with as much room as there are tasks.
 
+    Pipelines come at random moments, five in the time that one takes.
     `waiting_share` is (wall time - critical path) / wall time of a pipeline, the median of all: the wall time is from
     before it is added until it is over by its own row, the critical path the longest sum of seconds that the runner
     itself was busy. It holds all that is not a task: adding, hand-offs, transactions, keeping the last result.
@@ -105,9 +109,11 @@ def share(kind: str, folder: Path, pipelines: int, seconds: float) -> dict[str, 
     `cpu_share` is the CPU time of this process, which is all of the backend, for each second of task time;
     PostgreSQL's own is not in it. `idle_cpu_share` is the same process for each second in which there is nothing to do.
     """
-    url = flow_database(kind, folder)
+    url, chance = flow_database(kind, folder), random.Random(0)
     with Queue(DECK, url, Sleeping(seconds)) as queue:
         queue.wait(queue.add_pipeline("warm"), PATIENCE_SECONDS)
+        gc.collect()
+        gc.freeze()  # as the backend does
         idle = time.process_time()
         time.sleep(IDLE_SECONDS)
         idle = (time.process_time() - idle) / IDLE_SECONDS
@@ -116,6 +122,7 @@ def share(kind: str, folder: Path, pipelines: int, seconds: float) -> dict[str, 
         for number in range(pipelines):
             moment = datetime.datetime.now(datetime.UTC)
             added[queue.add_pipeline(f"many{number}")] = moment
+            time.sleep(chance.uniform(0, 2 * LAYERS * seconds / AT_ONCE))
         while not all(status.is_over for status in map(queue.status, added)):
             time.sleep(0.5)
         busy = time.process_time() - busy
@@ -173,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["clock", "share", "kills"])
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--pipelines", type=int, help="1000 to clock, 5 at a time for the share")
+    parser.add_argument("--pipelines", type=int, help="1000 to clock, 25 for the share")
     parser.add_argument("--task-seconds", type=float, help="0 to clock, 1 for the share")
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
@@ -183,7 +190,7 @@ def main() -> None:
             print(json.dumps(clock(options.database, folder, options.pipelines or 1000, options.task_seconds or 0.0)))
             return
         if options.what == "share":
-            print(json.dumps(share(options.database, folder, options.pipelines or 5, options.task_seconds or 1.0)))
+            print(json.dumps(share(options.database, folder, options.pipelines or 25, options.task_seconds or 1.0)))
             return
         for seed in range(options.seeds):
             print(json.dumps(kill(options.database, folder / str(seed), seed)), flush=True)

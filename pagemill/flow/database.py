@@ -1,5 +1,6 @@
 """A database, SQLite or PostgreSQL: its schema, its clock, and transactions that outlive a restart of the server."""
 
+import contextlib
 import datetime
 import logging
 import threading
@@ -51,9 +52,11 @@ class Database:
         self.url = url
         self._patience_seconds = patience_seconds
         self._is_away = False  # as the log was told
-        self._closed = threading.Event()
         parsed = sa.make_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._closed = threading.Event()
+        # One at a time in this process: SQLite itself lets a second writer sleep for up to 0.1 s until it looks again.
+        self._writing = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
         if not self.is_sqlite:
             parsed = parsed.set(drivername="postgresql+psycopg")
         options = f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
@@ -62,6 +65,7 @@ class Database:
             connect_args={} if self.is_sqlite else {"options": options},
             pool_size=POOL_SIZE,
             max_overflow=0,
+            pool_use_lifo=True,  # the last one used is warm
         )
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
@@ -90,7 +94,8 @@ class Database:
         Raises:
             sqlalchemy.exc.OperationalError: The database was away for longer than it may be.
         """
-        return self._persist(self.engine, lambda connection: work(connection, *args, **kwargs))
+        with self._writing:
+            return self._persist(self.engine, lambda connection: work(connection, *args, **kwargs))
 
     def read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do work that only reads, in one transaction; it waits for nobody who writes."""

@@ -1,6 +1,7 @@
 """The backend: the queue and its web server, in a thread of some process or as a process of its own."""
 
 import argparse
+import gc
 import logging
 import signal
 import sys
@@ -107,6 +108,8 @@ def serve(settings: DecksSettings, host: str = HOST, port: int = PORT) -> int:
     for each in SIGNALS:
         signal.signal(each, end)
     with Backend(settings, host=host, port=port):
+        gc.collect()
+        gc.freeze()  # what is there by now stays; who looks for garbage while tasks wait need not go through it
         ending.wait()
     return 0
 
