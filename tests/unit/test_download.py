@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -360,18 +361,22 @@ def test_after_a_kill_a_new_process_asks_only_for_the_rest(web: WebServer, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_download_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
-    store, forked = Store(str(tmp_path)), multiprocessing.get_context("fork")
-    entered = forked.Queue()
-
-    def wait_for_it() -> None:
-        with partial_file(store, "key"):
-            entered.put(os.getpid())
-
+def enter(store: Store, about_to: Any, entered: Any) -> None:
+    """Be a process that downloads what others download as well."""
+    about_to.put(os.getpid())
     with partial_file(store, "key"):
-        others = [forked.Process(target=wait_for_it) for _ in range(2)]
+        entered.put(os.getpid())
+
+
+def test_a_download_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
+    store, processes = Store(str(tmp_path)), multiprocessing.get_context("forkserver")
+    about_to, entered = processes.Queue(), processes.Queue()
+    with partial_file(store, "key"):
+        others = [processes.Process(target=enter, args=(store, about_to, entered)) for _ in range(2)]
         for other in others:
             other.start()
+        for _ in others:
+            about_to.get(timeout=60)
         time.sleep(0.2)
         assert entered.empty()
     assert {entered.get(timeout=60) for _ in others} == {other.pid for other in others}

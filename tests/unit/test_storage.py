@@ -167,7 +167,7 @@ class TestWholeOrNotAtAll:
 
     def test_two_writers_of_one_name_leave_one_whole_file(self, tmp_path: Path) -> None:
         contents = [bytes([number]) * 200_000 for number in range(4)]
-        with multiprocessing.get_context("fork").Pool(2) as pool:
+        with multiprocessing.get_context("forkserver").Pool(2) as pool:
             pool.starmap(Store(str(tmp_path)).write_bytes, [("pdf/a", content) for content in contents])
         assert Store(str(tmp_path)).read_bytes("pdf/a") in contents
         assert files_below(tmp_path) == ["pdf/a"]
