@@ -20,7 +20,6 @@ from pagemill.flow.tables import pipelines, tasks
 NOT_BEGUN_SECONDS = 60.0  # after that a task is handed out anew: who took it up forgot about it
 SPARE = 16  # tasks looked at beyond those that there is room for, as some may have no room where others do
 
-
 Kind = sa.Row[Any]  # name and capability of tasks that are waiting, and the time
 
 _WAITING = (
@@ -72,7 +71,7 @@ class Here:
 
 Enqueue = Callable[[sa.Connection, HandedOut], None]
 HandOut = Callable[[Here], list[Attempt]]
-NOWHERE = Here()
+NOBODY = Here()
 
 
 class Dispatcher:
@@ -89,6 +88,7 @@ class Dispatcher:
         self._database = database
         self._arguments = spec_name, timeout_seconds, enqueue
         self._begin_here: Callable[[HandOut], None] | None = None
+        self._is_open = True
         self._next = threading.Lock()
         self._now = threading.Lock()
 
@@ -104,22 +104,25 @@ class Dispatcher:
         """Hand out what can be; returns at once if another thread is about to, for that one sees to it all."""
         if not self._next.acquire(blocking=False):
             return
-        self._now.acquire()
-        self._next.release()
-        try:
+        with self._now:
+            self._next.release()
+            if not self._is_open:
+                return
             if self._begin_here:
                 self._begin_here(self._hand_out)
             else:
-                self._hand_out(NOWHERE)
-        finally:
-            self._now.release()
+                self._hand_out(NOBODY)
+
+    def close(self) -> None:
+        """Hand out nothing more: that is for others."""
+        self._is_open = False
 
     def _hand_out(self, here: Here) -> list[Attempt]:
         return self._database.write(dispatch, *self._arguments, here)
 
 
 def dispatch(
-    connection: sa.Connection, spec_name: str, timeout_seconds: float, enqueue: Enqueue, here: Here = NOWHERE
+    connection: sa.Connection, spec_name: str, timeout_seconds: float, enqueue: Enqueue, here: Here = NOBODY
 ) -> list[Attempt]:
     """Hand out what can be, and enqueue it in the same transaction.
 
@@ -140,7 +143,7 @@ def dispatch(
     lock(connection)
     loads = _loads(connection, spec_name, now, timeout_seconds)
     if not any(load.server.id == here.executor_id for load in loads):
-        here = NOWHERE  # it is not held to be alive: nobody would miss it
+        here = NOBODY  # it is not held to be alive: nobody would miss it
     begun: list[Attempt] = []
     chosen = _chosen(_candidates(connection, spec_name, kinds, loads), loads)
     for pipeline_id, group in groupby(chosen, lambda each: each[0].pipeline_id):

@@ -9,7 +9,6 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 
 from pagemill.flow.database import IDLE_SECONDS
 from pagemill.flow.dispatch import HandedOut
-from pagemill.flow.servers import BACKEND
 
 WORKFLOW = "carry_out"
 VERSION = "1"  # of what a workflow's arguments mean; processes take up only those of their own version
@@ -38,11 +37,10 @@ class Durable:
         )
 
     def enqueue(self, connection: sa.Connection, given: HandedOut) -> None:
-        """Enqueue a task for the process that has to see to it, in the transaction in which it is handed out."""
-        local = given.server.server_type == BACKEND
+        """Enqueue a task for the process that is to see to it, or for any, in the transaction that hands it out."""
         options = EnqueueOptions(
             workflow_name=WORKFLOW,
-            queue_name=self._own(given.server.id) if local else self.spec_name,
+            queue_name=self._own(given.executor_id) if given.executor_id else self.spec_name,
             workflow_id=given.key,
             app_version=self._version,
         )

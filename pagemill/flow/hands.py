@@ -57,11 +57,6 @@ class Hands:
             self._carry_out(attempt)
         self._hand_out()
 
-    def close(self) -> None:
-        """Begin nothing more."""
-        with self._handing_out:
-            self._at_once = 0
-
     def wait(self, seconds: float) -> None:
         """Wait, but not forever, for what was begun."""
         wait(list(self._begun.values()), timeout=seconds)

@@ -65,7 +65,7 @@ class Worker:
         """Take up nothing more; what still runs after a while is handed to others."""
         self._status = servers.DRAINING
         self._live()
-        self._hands.close()
+        self._dispatch.close()
         end = time.monotonic() + grace_seconds
         self._durable.stop(self._server.id, grace_seconds)  # who still has something to do is heard of meanwhile
         self._hands.wait(max(0.0, end - time.monotonic()))

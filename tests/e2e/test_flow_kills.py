@@ -56,6 +56,20 @@ def test_processes_are_killed(scene):
     check_course(queue, log, pipelines)
 
 
+def test_a_process_leaves_alone_what_another_one_has_a_container_do(tmp_path):
+    url, log = flow_database("sqlite", tmp_path), tmp_path / "log.jsonl"
+    other = Backend(url, log, 0.25, capabilities={})
+    with open_queue(url, log, 0.25, capabilities={}) as queue:
+        other.wait_until_ready()
+        queue.hear(BAKER, "active")
+        pipelines = [queue.add_pipeline(f"{number:064}") for number in range(4)]
+        while not all(queue.status(each).is_over for each in pipelines):
+            queue.hear(BAKER, "active")
+            time.sleep(0.1)
+        assert not {"taken over", "late", "lost"} & {event.kind for event in queue.events()}
+    other.end()
+
+
 @pytest.mark.parametrize(("kind", "capabilities"), [("postgresql", {}), ("sqlite", None)])
 def test_a_process_dies_before_it_begins_what_it_handed_out(kind, capabilities, tmp_path):
     """What it would have had a container do is taken over; what it would have done itself is handed out anew."""
