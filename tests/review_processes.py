@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +27,13 @@ PARAMETERS = Parameters(slides=NO_OCR)
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
-    ["pagemill.reviews.backend.process", "pagemill.reviews.container.process", "tests.model_server", "tests.decks"]
+    [
+        "pagemill.cli",
+        "pagemill.reviews.backend.process",
+        "pagemill.reviews.container.process",
+        "tests.model_server",
+        "tests.decks",
+    ]
 )
 
 
@@ -41,9 +48,10 @@ def _run(role: str, arguments: Sequence[str], environment: dict[str, str], log: 
 
         serve_model(arguments)
     elif role in BACKENDS:
-        from pagemill.reviews.backend.process import main as serve_backend
+        from pagemill.cli import main
 
-        raise SystemExit(serve_backend(arguments))
+        sys.argv = ["pagemill", "decks", "serve", *arguments]
+        main()
     else:
         from pagemill.reviews.container.process import main as serve_container
 

@@ -1,13 +1,10 @@
 """The backend: the queue and its web server, in a thread of some process or as a process of its own."""
 
-import argparse
 import gc
 import logging
 import signal
-import sys
 import threading
 import time
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,14 +12,13 @@ import uvicorn
 
 from pagemill.draining import config_of, listening
 from pagemill.errors import UserError
-from pagemill.logs import configure_log
 from pagemill.reviews.backend.app import create_app
 from pagemill.reviews.backend.desk import Desk, open_desk
 from pagemill.reviews.backend.runner import HttpRunner
 from pagemill.reviews.http import shared_token
-from pagemill.settings import DecksSettings, load_settings
+from pagemill.settings import DecksSettings
 
-HOST, PORT = "127.0.0.1", 8080
+HOST = "127.0.0.1"
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
@@ -92,7 +88,7 @@ class Backend:
         self._server.run(sockets=[self._socket])
 
 
-def serve(settings: DecksSettings, host: str = HOST, port: int = PORT) -> int:
+def serve(settings: DecksSettings, host: str, port: int) -> int:
     """Run a backend until SIGTERM or SIGINT; return the exit code.
 
     Raises:
@@ -112,20 +108,6 @@ def serve(settings: DecksSettings, host: str = HOST, port: int = PORT) -> int:
         gc.freeze()  # what is there by now stays; who looks for garbage while tasks wait need not go through it
         ending.wait()
     return 0
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a backend as the settings say; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m pagemill.reviews.backend", description=serve.__doc__)
-    parser.add_argument("--host", default=HOST)
-    parser.add_argument("--port", type=int, default=PORT)
-    options = parser.parse_args(arguments)
-    configure_log()
-    try:
-        return serve(load_settings().decks, options.host, options.port)
-    except UserError as mistake:
-        sys.stderr.write(f"pagemill: {mistake}\n")
-        return 2
 
 
 def _bound(host: str, port: int) -> Any:

@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pagemill.cli import main
 from pagemill.flow.states import PipelineState
-from pagemill.reviews.backend.process import Backend, main
+from pagemill.reviews.backend.process import Backend
 from pagemill.reviews.wire import ServerReport
 from pagemill.settings import DecksSettings
 from tests.deck_containers import TOKEN, until
@@ -33,7 +34,7 @@ def client_of(url: str) -> httpx.Client:
 def running_process(store: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a backend as a process; give it and its URL."""
     environment = {"PAGEMILL_DECKS__STORE": str(store), "PAGEMILL_DECKS__TOKEN": "env:BACKEND_TEST_TOKEN"}
-    command = [sys.executable, "-m", "pagemill.reviews.backend", "--port", "0"]
+    command = [Path(sys.executable).with_name("pagemill"), "decks", "serve", "--port", "0"]
     with subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
@@ -85,5 +86,7 @@ def test_a_backend_that_cannot_start_says_why(
     monkeypatch.setenv("PAGEMILL_DECKS__TOKEN", "env:BACKEND_TEST_TOKEN")
     monkeypatch.setenv("BACKEND_TEST_TOKEN", TOKEN)
     monkeypatch.setenv(variable, value)
-    assert main(["--port", "0"]) == 2
+    monkeypatch.setattr("sys.argv", ["pagemill", "decks", "serve", "--port", "0"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
     assert mistake in capsys.readouterr().err
