@@ -43,18 +43,20 @@ DECK = PipelineSpec(
     ),
 )
 LAYERS = 3
+LONGEST = 1.5  # as long as the shortest: tasks that began together do not end in the same millisecond
 
 
 class Sleeping:
-    """A runner that sleeps, and says how long it was at it."""
+    """A runner that sleeps for so long and up to half as long again, and says how long it was at it."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self._chance = random.Random(1)
 
     def run(self, *_: object) -> dict[str, float]:
         """Sleep."""
         start = time.perf_counter()
-        time.sleep(self.seconds)
+        time.sleep(self.seconds * self._chance.uniform(1, LONGEST))
         return {"seconds": time.perf_counter() - start}
 
 

@@ -19,6 +19,10 @@ MOST_LOSSES = 10  # of processes under a task, or of what it needs, until it is 
 MOST_IN_VAIN = MOST_LOSSES - 2  # that count of losses of containers which nobody reached: no task ended those
 FIRST_LOSS_DELAY_SECONDS, MOST_LOSS_DELAY_SECONDS = 0.5, 60.0  # a server that nobody reaches may say that it lives
 GRACE_SECONDS = 5.0  # beyond a time limit, for the runner's own answer that it was reached
+_RESULTS = sa.select(results.c.task, results.c.result).where(
+    results.c.pipeline_id == sa.bindparam("of_pipeline"),
+    results.c.task.in_(sa.bindparam("of_tasks", expanding=True)),
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -269,6 +273,5 @@ def _attempt(pipeline: OpenPipeline, name: str, server: Server) -> Attempt:
 def _inputs(pipeline: OpenPipeline, needs: Sequence[str]) -> dict[str, dict[str, Any]]:
     if not needs:
         return {}
-    made = results.c.pipeline_id == pipeline.id, results.c.task.in_(needs)
-    found = pipeline.connection.execute(sa.select(results.c.task, results.c.result).where(*made))
+    found = pipeline.connection.execute(_RESULTS, {"of_pipeline": pipeline.id, "of_tasks": needs})
     return {each.task: each.result for each in found}

@@ -38,6 +38,9 @@ _MOST_URGENT = (
     .order_by(*_URGENCY)
     .limit(sa.bindparam("most"))
 )
+_AT_WORK = sa.select(tasks.c.server_id, tasks.c.pipeline_id, *_KIND).where(
+    tasks.c.server_id.in_(sa.bindparam("of_servers", expanding=True))
+)
 _LACKING = (
     sa.select(tasks.c.pipeline_id, tasks.c.name)
     .where(*_WAITING, tasks.c.state == TaskState.QUEUED, tasks.c.name.in_(sa.bindparam("names", expanding=True)))
@@ -162,8 +165,7 @@ def _can(load: Load, kind: Kind) -> bool:
 
 def _loads(connection: sa.Connection, spec_name: str, now: datetime.datetime, timeout_seconds: float) -> list[Load]:
     loads = {load.server.id: load for load in live_servers(connection, spec_name, now, timeout_seconds)}
-    columns = tasks.c.server_id, tasks.c.pipeline_id, tasks.c.name, tasks.c.capability
-    for row in connection.execute(sa.select(*columns).where(tasks.c.server_id.in_(list(loads)))):
+    for row in connection.execute(_AT_WORK, {"of_servers": list(loads)}):
         loads[row.server_id].work.append(Work(row.pipeline_id, row.name, row.capability))
     return list(loads.values())
 

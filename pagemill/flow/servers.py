@@ -17,7 +17,13 @@ from pagemill.flow.tables import tasks
 BACKEND = "backend"  # the type of the queue's own processes
 WARMING, ACTIVE, DRAINING, EXPIRED, DEAD = "warming", "active", "draining", "expired", "dead"
 ALIVE = (WARMING, ACTIVE, DRAINING)
-LOCK = 7246345564  # among PostgreSQL's advisory locks
+_LOCK = sa.select(sa.func.pg_advisory_xact_lock(7246345564))  # a number of ours among PostgreSQL's advisory locks
+_LIVE = (
+    sa.select(table)
+    .where(table.c.status == ACTIVE, table.c.last_heartbeat >= sa.bindparam("since"))
+    .where(sa.or_(table.c.spec_name.is_(None), table.c.spec_name == sa.bindparam("of_spec")))
+    .order_by(table.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ def lock(connection: sa.Connection) -> None:
     Heartbeats do not wait for it, so that nobody is missed for another one's sake.
     """
     if connection.dialect.name != "sqlite":  # which has one writer anyway
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+        connection.execute(_LOCK)
 
 
 def register(connection: sa.Connection, server: Server, status: str = ACTIVE) -> None:
@@ -202,8 +208,7 @@ def live_servers(
 ) -> list[Load]:
     """Return the servers that may get tasks, without what they have to do."""
     since = now - datetime.timedelta(seconds=timeout_seconds)
-    heard = table.c.status == ACTIVE, table.c.last_heartbeat >= since
-    rows = connection.execute(sa.select(table).where(*heard, _for_spec(spec_name)).order_by(table.c.id))
+    rows = connection.execute(_LIVE, {"since": since, "of_spec": spec_name})
     there = (row for row in rows if not _is_suspected(row))
     return [Load(server_from(row), is_doubted=row.suspected_at is not None) for row in there]
 
