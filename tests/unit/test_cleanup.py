@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pagemill.ocr.engine import Draft
 from pagemill.ocr.nougat.cleanup import Cleanup, installed_postprocessing, truncate_repetitions
 from pagemill.records import Reason, Status
+from tests.steps import count_steps
 
 DEMO = Path(__file__).parents[2] / "demo"
 TRUTH = [json.loads(line)["text"] for line in (DEMO / "truth.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -197,24 +198,6 @@ def test_repetitions_of_whole_pages_are_cut_as_the_original_cuts_them(stock, nam
 
 def test_the_longest_page_of_dot_leaders_costs_a_number_of_steps_in_proportion_to_its_length():
     letters = CONTENTS[-14_000:] + "." * 14_000
-    steps = [_steps(letters[:14_000]), _steps(letters)]
+    steps = [count_steps(truncate_repetitions, text) for text in (letters[:14_000], letters)]
     assert len(CONTENTS) > 14_000
     assert steps[1] < 3 * steps[0] < 20 * 3 * 14_000
-
-
-def _steps(text: str) -> int:
-    """Count the lines of Python that the search runs."""
-    count = 0
-
-    def tracer(frame, event, argument):
-        nonlocal count
-        count += event == "line"
-        return tracer
-
-    before = sys.gettrace()
-    sys.settrace(tracer)
-    try:
-        truncate_repetitions(text)
-    finally:
-        sys.settrace(before)
-    return count

@@ -3,7 +3,6 @@ r"""LaTeX that OCR left open is balanced, formula by formula; what balances stay
 import dataclasses
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from pagemill.text.cleaning.book import clean
 from pagemill.text.cleaning.latex import Repaired, repair_latex
 from pagemill.text.judging.quality import latex_errors, page_quality
 from pagemill.text.mmd.blocks import BlockKind, math_spans, parse_blocks
+from tests.steps import count_steps
 
 DEMO = Path(__file__).parents[2] / "demo" / "truth.jsonl"
 
@@ -426,27 +426,9 @@ GROWING = {
 }
 
 
-def steps(text):
-    """Return how many lines of Python the repair of a text runs through."""
-    count = 0
-
-    def trace(_frame, event, _argument):
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        repair_latex(text)
-    finally:
-        sys.settrace(before)
-    return count
-
-
 @pytest.mark.parametrize("grow", GROWING.values(), ids=GROWING)
 def test_twice_the_text_takes_twice_the_steps(grow):
-    assert steps(grow(400)) <= 2.1 * steps(grow(200))
+    assert count_steps(repair_latex, grow(400)) <= 2.1 * count_steps(repair_latex, grow(200))
 
 
 def test_environments_a_thousand_deep():
