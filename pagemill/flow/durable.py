@@ -110,6 +110,13 @@ class Durable:
             self._client.resume_workflows(ids, queue_name=self.spec_name)
         return len(ids)
 
+    def is_with(self, executor_id: str, key: str) -> bool:
+        """Whether a process, and no other, has taken up a task that was handed out."""
+        taken_up = self._client.list_workflows(
+            workflow_ids=[key], status=["PENDING"], executor_id=executor_id, load_input=False, load_output=False
+        )
+        return bool(taken_up)
+
     def close(self) -> None:
         """Close the connections."""
         self._client.destroy()

@@ -18,21 +18,25 @@ class Hands:
     no difference to what DBOS does when a process dies that a task was begun before DBOS came with it.
 
     Args:
+        is_here: Called with the key of a task of which nothing came; returns whether DBOS has it here, and not with
+            another process that took it over.
         executor_id: This process.
         at_once: So many tasks are begun ahead of DBOS at a time.
         begin: Called with pipeline, task and number of the run; returns what is to be carried out, if anything is.
-        carry_out: Called with what was begun, from several threads.
+        carry_out: Called with what was begun, from several threads; returns whether the attempt counted to its end.
         hand_out: Called when a task is through, which may have left room for others.
     """
 
     def __init__(
         self,
+        is_here: Callable[[str], bool],
         executor_id: str,
         at_once: int,
         begin: Callable[[str, str, int], Attempt | None],
-        carry_out: Callable[[Attempt], None],
+        carry_out: Callable[[Attempt], bool],
         hand_out: Callable[[], None],
     ) -> None:
+        self._is_here = is_here
         self._executor_id = executor_id
         self._at_once = at_once
         self._begin = begin
@@ -49,9 +53,10 @@ class Hands:
 
     def take_up(self, pipeline_id: str, name: str, run: int) -> None:
         """Carry out a task with which DBOS comes; one that is being carried out is waited for."""
+        key = f"{pipeline_id}.{name}.{run}"
         with self._handing_out:
-            begun = self._begun.get(f"{pipeline_id}.{name}.{run}")
-        if begun is not None and begun.result():
+            begun = self._begun.get(key)
+        if begun is not None and (begun.result() or not self._is_here(key)):
             return
         if attempt := self._begin(pipeline_id, name, run):
             self._carry_out(attempt)
@@ -68,8 +73,7 @@ class Hands:
     def _run(self, attempt: Attempt, through: Future[bool]) -> None:
         is_through = False
         try:
-            self._carry_out(attempt)
-            is_through = True
+            is_through = self._carry_out(attempt)
         except Exception:
             _log.exception("%s was interrupted; it is done again when DBOS comes with it", attempt.task.key)
         del self._begun[attempt.task.key]

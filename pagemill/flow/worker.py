@@ -39,7 +39,7 @@ class Worker:
         self._dispatch = dispatch
         self._runner = runner
         self._server = server
-        self._hands = Hands(server.id, server.max_tasks, self._begin, self._carry_out, dispatch)
+        self._hands = Hands(self._is_here, server.id, server.max_tasks, self._begin, self._carry_out, dispatch)
         self._status = servers.ACTIVE
         self._timeout_seconds = timeout_seconds
         self._tick_seconds = tick_seconds
@@ -77,40 +77,43 @@ class Worker:
     def _begin(self, pipeline_id: str, name: str, run: int) -> Attempt | None:
         return self._database.write(attempts.begin, pipeline_id, name, run, self._server.id)
 
-    def _carry_out(self, attempt: Attempt) -> None:
-        """Carry out a task that was begun.
+    def _is_here(self, key: str) -> bool:
+        return self._durable.is_with(self._server.id, key)
+
+    def _carry_out(self, attempt: Attempt) -> bool:
+        """Carry out a task that was begun; returns whether the attempt counted to its end.
 
         All of it may happen again, in this process or another, whenever one dies: an attempt that was superseded
         changes nothing, so DBOS has nothing to remember but that the task is to be carried out.
         """
         try:
-            self._conclude(attempt)
+            return self._conclude(attempt)
         except (sa.exc.DataError, UnicodeError) as error:  # NUL in a text, half a character
             _log.warning("what %s answered cannot be kept: %s", attempt.task.key, type(error).__name__)
-            self._database.write(attempts.fail, attempt, "its answer has characters that no database takes")
+            return self._database.write(attempts.fail, attempt, "its answer has characters that no database takes")
 
-    def _conclude(self, attempt: Attempt) -> None:
+    def _conclude(self, attempt: Attempt) -> bool:
         try:
             result = self._runner.run(
                 attempt.task, attempt.pipeline, attempt.inputs, _Progress(self._database, attempt)
             )
             canonical(result)
         except Superseded:
-            return
+            return False
         except Skip as skipped:
-            self._database.write(attempts.skip, attempt, str(skipped), skipped.result)
+            return self._database.write(attempts.skip, attempt, str(skipped), skipped.result)
         except ServerLost as lost:
-            self._database.write(attempts.lose, attempt, str(lost), lost.begun)
+            return self._database.write(attempts.lose, attempt, str(lost), lost.begun)
         except NeedLost as lost:
-            self._database.write(attempts.lose_need, attempt, lost.task_name)
+            return self._database.write(attempts.lose_need, attempt, lost.task_name)
         except TaskFailed as failed:
             _log.warning("%s failed: %s", attempt.task.key, failed)
-            self._database.write(attempts.fail, attempt, str(failed), failed.retry, failed.detail)
+            return self._database.write(attempts.fail, attempt, str(failed), failed.retry, failed.detail)
         except Exception as error:
             _log.warning("%s failed", attempt.task.key, exc_info=True)
-            self._database.write(attempts.fail, attempt, f"{type(error).__name__}: {error}")
+            return self._database.write(attempts.fail, attempt, f"{type(error).__name__}: {error}")
         else:
-            self._database.write(attempts.finish, attempt, result)
+            return self._database.write(attempts.finish, attempt, result)
 
     def _keep(self, what: Callable[[], None]) -> None:
         while not self._stopping.wait(self._tick_seconds):

@@ -1,6 +1,7 @@
 """What a process has in hand: a task is begun as it is handed out, and DBOS, which comes later, waits for it."""
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,23 +28,29 @@ class Work:
         self.times = Counter()
         self.ended = set()
         self.fails = 0
+        self.superseded = 0
+        self.is_here = True
         self.rooms = []
         self.begun, self.go = threading.Event(), threading.Event()
         self.go.set()
-        self.hands = Hands("me", 2, self.begin, self.carry_out, lambda: None)
+        self.hands = Hands(lambda _: self.is_here, "me", 2, self.begin, self.carry_out, lambda: None)
 
     def begin(self, *task) -> Attempt | None:
         begun = attempt(*task)
         return None if begun.task.key in self.ended else begun
 
-    def carry_out(self, begun: Attempt) -> None:
+    def carry_out(self, begun: Attempt) -> bool:
         self.times[begun.task.key] += 1
         self.begun.set()
         assert self.go.wait(PATIENCE_SECONDS)
         if self.fails:
             self.fails -= 1
             raise OSError("the database is away")
+        if self.superseded:
+            self.superseded -= 1
+            return False
         self.ended.add(begun.task.key)
+        return True
 
     def hand_out(self, *given) -> None:
         def begin_all(here):
@@ -118,6 +125,20 @@ def test_a_task_that_was_interrupted_is_done_again_by_dbos(came_before, work, db
     came.result(PATIENCE_SECONDS)
     assert work.times == {"bread.bake.1": 2}
     assert work.ended == {"bread.bake.1"}
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_task_that_another_process_took_over_is_left_to_it_unless_it_came_back(is_here, work, dbos):
+    """It comes back, under the same key, when that process dies before this one has noticed."""
+    work.superseded, work.is_here = 1, is_here
+    work.go.clear()
+    work.hand_out(TASK)
+    assert work.begun.wait(PATIENCE_SECONDS)
+    came = dbos.submit(work.hands.take_up, *TASK)
+    time.sleep(0.05)
+    work.go.set()
+    came.result(PATIENCE_SECONDS)
+    assert work.times == {"bread.bake.1": 1 + is_here}
 
 
 def test_there_is_room_for_so_many_tasks_at_once(work):
