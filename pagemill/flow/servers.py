@@ -18,10 +18,10 @@ BACKEND = "backend"  # the type of the queue's own processes
 WARMING, ACTIVE, DRAINING, EXPIRED, DEAD = "warming", "active", "draining", "expired", "dead"
 ALIVE = (WARMING, ACTIVE, DRAINING)
 _LOCK = sa.select(sa.func.pg_advisory_xact_lock(7246345564))  # a number of ours among PostgreSQL's advisory locks
+_FOR_SPEC = sa.or_(table.c.spec_name.is_(None), table.c.spec_name == sa.bindparam("of_spec"))
 _LIVE = (
     sa.select(table)
-    .where(table.c.status == ACTIVE, table.c.last_heartbeat >= sa.bindparam("since"))
-    .where(sa.or_(table.c.spec_name.is_(None), table.c.spec_name == sa.bindparam("of_spec")))
+    .where(table.c.status == ACTIVE, table.c.last_heartbeat >= sa.bindparam("since"), _FOR_SPEC)
     .order_by(table.c.id)
 )
 
@@ -215,8 +215,8 @@ def live_servers(
 
 def statuses(connection: sa.Connection, spec_name: str) -> list[ServerStatus]:
     """Return how the servers are that there are, without those that were given up."""
-    there = sa.select(table).where(table.c.status != DEAD, _for_spec(spec_name)).order_by(table.c.id)
-    rows = connection.execute(there).all()
+    there = sa.select(table).where(table.c.status != DEAD, _FOR_SPEC).order_by(table.c.id)
+    rows = connection.execute(there, {"of_spec": spec_name}).all()
     columns = tasks.c.server_id, tasks.c.pipeline_id, tasks.c.name, tasks.c.capability
     work: dict[str, list[Work]] = {row.id: [] for row in rows}
     for row in connection.execute(sa.select(*columns).where(tasks.c.server_id.in_(list(work)))):
@@ -237,10 +237,7 @@ def statuses(connection: sa.Connection, spec_name: str) -> list[ServerStatus]:
 def model_of(connection: sa.Connection, spec_name: str, capability: str) -> str | None:
     """Return the identity of a capability's model as it was last told, be it by a server that is gone by now."""
     identity = table.c.models[capability].as_string()
-    told = sa.select(identity).where(identity.is_not(None), _for_spec(spec_name))
-    model: str | None = connection.execute(told.order_by(table.c.last_heartbeat.desc()).limit(1)).scalar()
+    told = sa.select(identity).where(identity.is_not(None), _FOR_SPEC)
+    last = told.order_by(table.c.last_heartbeat.desc()).limit(1)
+    model: str | None = connection.execute(last, {"of_spec": spec_name}).scalar()
     return model
-
-
-def _for_spec(spec_name: str) -> sa.ColumnElement[bool]:
-    return sa.or_(table.c.spec_name.is_(None), table.c.spec_name == spec_name)
