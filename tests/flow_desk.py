@@ -1,18 +1,22 @@
 """A queue's tables with nobody at work: a test itself hands out tasks, begins and ends them, in the order it likes."""
 
 import datetime
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from pagemill.flow import attempts, changes, reading, repairing, servers, watchdog
 from pagemill.flow.attempts import Attempt
 from pagemill.flow.database import Database
 from pagemill.flow.dispatch import HandedOut, dispatch
+from pagemill.flow.queue import Queue
 from pagemill.flow.reading import PipelineStatus, TaskStatus
 from pagemill.flow.runner import Server
 from pagemill.flow.spec import PipelineSpec
 from pagemill.flow.tables import events, processing_servers, tasks
 
 TIMEOUT_SECONDS = 60.0
+PATIENCE_SECONDS = 40.0
 
 
 def container(name: str, *capabilities: str, **others: Any) -> Server:
@@ -21,6 +25,16 @@ def container(name: str, *capabilities: str, **others: Any) -> Server:
 
 
 BAKER = container("baker", "mill", "oven", "", max_pipelines=50, max_tasks=50)
+
+
+def wait_beside(queue: Queue, pipelines: Sequence[str], *containers_there: Server) -> None:
+    """Wait until pipelines are over, while containers are heard of."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not all(queue.status(each).is_over for each in pipelines):
+        assert time.monotonic() < end
+        for each in containers_there:
+            queue.hear(each, "active")
+        time.sleep(0.02)
 
 
 class Desk:

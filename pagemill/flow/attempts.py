@@ -34,6 +34,11 @@ class Attempt:
     inputs: Mapping[str, Mapping[str, Any]]
 
 
+def key_of(pipeline_id: str, name: str, run: int) -> str:
+    """Return what tells a task from all other times that it was handed out."""
+    return f"{pipeline_id}.{name}.{run}"
+
+
 def begin(connection: sa.Connection, pipeline_id: str, name: str, run: int, executor_id: str) -> Attempt | None:
     """Begin a task that was handed out, or go on with it in place of a process that began it and is gone.
 
@@ -258,7 +263,7 @@ def _attempt(pipeline: OpenPipeline, name: str, server: Server) -> Attempt:
         capability=spec.capability,
         attempt=row["failures"] + 1,
         attempts=spec.attempts,
-        key=f"{pipeline.id}.{name}.{row['run']}",
+        key=key_of(pipeline.id, name, row["run"]),
         epoch=row["epoch"],
         time_limit_seconds=spec.time_limit_seconds,
         server=server,

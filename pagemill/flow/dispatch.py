@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pagemill.flow.attempts import Attempt, begin_open
+from pagemill.flow.attempts import Attempt, begin_open, key_of
 from pagemill.flow.changes import OpenPipeline
 from pagemill.flow.database import NOW, Database
 from pagemill.flow.runner import Server
@@ -38,9 +38,6 @@ _MOST_URGENT = (
     .order_by(*_URGENCY)
     .limit(sa.bindparam("most"))
 )
-_AT_WORK = sa.select(tasks.c.server_id, tasks.c.pipeline_id, *_KIND).where(
-    tasks.c.server_id.in_(sa.bindparam("of_servers", expanding=True))
-)
 _LACKING = (
     sa.select(tasks.c.pipeline_id, tasks.c.name)
     .where(*_WAITING, tasks.c.state == TaskState.QUEUED, tasks.c.name.in_(sa.bindparam("names", expanding=True)))
@@ -61,7 +58,7 @@ class HandedOut:
     @property
     def key(self) -> str:
         """What tells it from all other times that a task was handed out."""
-        return f"{self.pipeline_id}.{self.name}.{self.run}"
+        return key_of(self.pipeline_id, self.name, self.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +139,8 @@ def dispatch(
     kinds = connection.execute(_KINDS, {"of_spec": spec_name}).all()
     if not kinds:
         return []
-    now = kinds[0].now
     lock(connection)
-    loads = _loads(connection, spec_name, now, timeout_seconds)
+    loads = live_servers(connection, spec_name, kinds[0].now, timeout_seconds)
     if not any(load.server.id == here.executor_id for load in loads):
         here = NOBODY  # it is not held to be alive: nobody would miss it
     begun: list[Attempt] = []
@@ -161,13 +157,6 @@ def dispatch(
 
 def _can(load: Load, kind: Kind) -> bool:
     return load.can(kind.name, kind.capability)
-
-
-def _loads(connection: sa.Connection, spec_name: str, now: datetime.datetime, timeout_seconds: float) -> list[Load]:
-    loads = {load.server.id: load for load in live_servers(connection, spec_name, now, timeout_seconds)}
-    for row in connection.execute(_AT_WORK, {"of_servers": list(loads)}):
-        loads[row.server_id].work.append(Work(row.pipeline_id, row.name, row.capability))
-    return list(loads.values())
 
 
 def _candidates(connection: sa.Connection, spec_name: str, kinds: Iterable[Kind], loads: list[Load]) -> list[Work]:

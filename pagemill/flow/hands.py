@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 
-from pagemill.flow.attempts import Attempt
+from pagemill.flow.attempts import Attempt, key_of
 from pagemill.flow.dispatch import HandOut, Here
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Hands:
 
     def take_up(self, pipeline_id: str, name: str, run: int) -> None:
         """Carry out a task with which DBOS comes; one that is being carried out is waited for."""
-        key = f"{pipeline_id}.{name}.{run}"
+        key = key_of(pipeline_id, name, run)
         with self._handing_out:
             begun = self._begun.get(key)
         if begun is not None and (begun.result() or not self._is_here(key)):

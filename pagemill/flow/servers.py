@@ -24,6 +24,9 @@ _LIVE = (
     .where(table.c.status == ACTIVE, table.c.last_heartbeat >= sa.bindparam("since"), _FOR_SPEC)
     .order_by(table.c.id)
 )
+_AT_WORK = sa.select(tasks.c.server_id, tasks.c.pipeline_id, tasks.c.name, tasks.c.capability).where(
+    tasks.c.server_id.in_(sa.bindparam("of_servers", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,21 +209,19 @@ def set_status(connection: sa.Connection, server_id: str, status: str, among: It
 def live_servers(
     connection: sa.Connection, spec_name: str, now: datetime.datetime, timeout_seconds: float
 ) -> list[Load]:
-    """Return the servers that may get tasks, without what they have to do."""
+    """Return the servers that may get tasks, and what they have to do."""
     since = now - datetime.timedelta(seconds=timeout_seconds)
     rows = connection.execute(_LIVE, {"since": since, "of_spec": spec_name})
-    there = (row for row in rows if not _is_suspected(row))
-    return [Load(server_from(row), is_doubted=row.suspected_at is not None) for row in there]
+    there = [row for row in rows if not _is_suspected(row)]
+    work = _work(connection, [row.id for row in there])
+    return [Load(server_from(row), work[row.id], is_doubted=row.suspected_at is not None) for row in there]
 
 
 def statuses(connection: sa.Connection, spec_name: str) -> list[ServerStatus]:
     """Return how the servers are that there are, without those that were given up."""
     there = sa.select(table).where(table.c.status != DEAD, _FOR_SPEC).order_by(table.c.id)
     rows = connection.execute(there, {"of_spec": spec_name}).all()
-    columns = tasks.c.server_id, tasks.c.pipeline_id, tasks.c.name, tasks.c.capability
-    work: dict[str, list[Work]] = {row.id: [] for row in rows}
-    for row in connection.execute(sa.select(*columns).where(tasks.c.server_id.in_(list(work)))):
-        work[row.server_id].append(Work(row.pipeline_id, row.name, row.capability))
+    work = _work(connection, [row.id for row in rows])
     return [
         ServerStatus(
             server=server_from(row),
@@ -232,6 +233,14 @@ def statuses(connection: sa.Connection, spec_name: str) -> list[ServerStatus]:
         )
         for row in rows
     ]
+
+
+def _work(connection: sa.Connection, server_ids: Iterable[str]) -> dict[str, list[Work]]:
+    """Return the tasks that servers have, by server."""
+    work: dict[str, list[Work]] = {server_id: [] for server_id in server_ids}
+    for row in connection.execute(_AT_WORK, {"of_servers": list(work)}):
+        work[row.server_id].append(Work(row.pipeline_id, row.name, row.capability))
+    return work
 
 
 def model_of(connection: sa.Connection, spec_name: str, capability: str) -> str | None:

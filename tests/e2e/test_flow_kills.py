@@ -8,7 +8,7 @@ import pytest
 
 from tests.flow_backends import Backend, check_course, end_before_beginning, open_queue
 from tests.flow_databases import flow_database, postgres
-from tests.flow_desk import BAKER
+from tests.flow_desk import BAKER, wait_beside
 from tests.flow_runners import LoggingRunner
 
 PATIENCE_SECONDS = 40.0
@@ -61,11 +61,7 @@ def test_a_process_leaves_alone_what_another_one_has_a_container_do(tmp_path):
     other = Backend(url, log, 0.25, capabilities={})
     with open_queue(url, log, 0.25, capabilities={}) as queue:
         other.wait_until_ready()
-        queue.hear(BAKER, "active")
-        pipelines = [queue.add_pipeline(f"{number:064}") for number in range(4)]
-        while not all(queue.status(each).is_over for each in pipelines):
-            queue.hear(BAKER, "active")
-            time.sleep(0.1)
+        wait_beside(queue, [queue.add_pipeline(f"{number:064}") for number in range(4)], BAKER)
         assert not {"taken over", "late", "lost"} & {event.kind for event in queue.events()}
     other.end()
 
@@ -77,17 +73,13 @@ def test_a_process_dies_before_it_begins_what_it_handed_out(kind, capabilities, 
     queue = open_queue(url, log, 0.0, capabilities=capabilities)
     backend = Backend(url, log, 0.0, end_before_beginning, capabilities=capabilities)
     backend.wait_until_ready()
-    if capabilities is not None:
-        queue.hear(BAKER, "active")
+    containers_there = [] if capabilities is None else [BAKER]
+    for each in containers_there:
+        queue.hear(each, "active")
     pipeline = queue.add_pipeline("a" * 64)
     assert backend.wait_until_over() == 1
     queue.start()
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not queue.status(pipeline).is_over:
-        assert time.monotonic() < end
-        if capabilities is not None:
-            queue.hear(BAKER, "active")
-        time.sleep(0.05)
+    wait_beside(queue, [pipeline], *containers_there)
     check_course(queue, LoggingRunner(log), [pipeline])
     again = "lost" if capabilities is None else "taken over"
     assert again in {event.kind for event in queue.events(pipeline)}

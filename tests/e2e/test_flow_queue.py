@@ -17,7 +17,7 @@ from pagemill.flow.runner import NeedLost, ServerLost, Skip, Superseded, TaskFai
 from pagemill.flow.spec import PipelineSpec, TaskSpec
 from pagemill.flow.states import PipelineState, TaskState
 from tests.flow_databases import flow_database, sqlite_database
-from tests.flow_desk import BAKER, container
+from tests.flow_desk import BAKER, container, wait_beside
 from tests.flow_runners import Failing, Holding, LoggingRunner
 from tests.flow_specs import BREAD
 
@@ -58,17 +58,13 @@ def test_pipelines_go_through_and_leave_results_and_a_history(kind, tmp_path, ru
     assert runner.runs()["bake"] in (3, 4)
 
 
-@pytest.mark.parametrize(("capabilities", "at_once"), [(None, 1), ({}, 64)])
-def test_tasks_follow_one_another_without_a_look_of_dbos(capabilities, at_once, url, runner, monkeypatch):
+@pytest.mark.parametrize(("capabilities", "at_once", "containers_there"), [(None, 1, []), ({}, 64, [BAKER])])
+def test_tasks_follow_one_another_without_a_look_of_dbos(
+    capabilities, at_once, containers_there, url, runner, monkeypatch
+):
     monkeypatch.setattr("pagemill.flow.durable.POLLING_SECONDS", 10 * PATIENCE_SECONDS)
     with queue_of(url, runner, capabilities=capabilities, at_once=at_once) as queue:
-        if capabilities is not None:
-            queue.hear(BAKER, "active")
-        pipeline = queue.add_pipeline("a" * 64)
-        while not queue.status(pipeline).is_over:
-            if capabilities is not None:
-                queue.hear(BAKER, "active")
-            time.sleep(0.02)
+        wait_beside(queue, [queue.add_pipeline("a" * 64)], *containers_there)
         assert set(runner.runs().values()) == {1}
 
 
